@@ -1,0 +1,22 @@
+# Everything a newcomer types. `make help` lists it.
+SHELL := bash
+.DEFAULT_GOAL := help
+.PHONY: help up build test fmt clean
+
+help: ## show this
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+up: build ## install what is missing, build, start a market on this machine, print its URL and key
+	@. scripts/env.sh && exec "$$target/release/chainference" up $(ARGS)
+
+build: ## build the binaries (the first time: half an hour on two cores)
+	@scripts/build
+
+test: ## everything that CI checks: format, lints, licences, unit, virtual-machine and end-to-end tests
+	@scripts/test
+
+fmt: ## format the Rust sources
+	@cargo fmt --all && cd localnet && cargo fmt --all
+
+clean: ## remove what was built in this tree (never ~/.chainference)
+	@cargo clean && cd localnet && cargo clean
