@@ -1,0 +1,52 @@
+//! One file an instruction: its arguments, its accounts (each documented, each checked where it is declared
+//! or in `validate`), and its handler: load, decide in `chainference_market`, store, move, check the invariant.
+
+pub mod accept_admin;
+pub mod cancel;
+pub mod claim;
+pub mod close;
+pub mod close_vault;
+pub mod deposit;
+pub mod expire;
+pub mod finish;
+pub mod heartbeat;
+pub mod initialize;
+pub mod lock;
+pub mod open_vault;
+pub mod post_offer;
+pub mod publish;
+pub mod register_worker;
+pub mod retire_worker;
+pub mod retract_offer;
+pub mod set_delegate;
+pub mod sweep_fees;
+pub mod update_config;
+pub mod update_offer;
+pub mod update_worker;
+pub mod withdraw;
+pub mod withdraw_earnings;
+
+pub use accept_admin::*;
+pub use cancel::*;
+pub use claim::*;
+pub use close::*;
+pub use close_vault::*;
+pub use deposit::*;
+pub use expire::*;
+pub use finish::*;
+pub use heartbeat::*;
+pub use initialize::*;
+pub use lock::*;
+pub use open_vault::*;
+pub use post_offer::*;
+pub use publish::*;
+pub use register_worker::*;
+pub use retire_worker::*;
+pub use retract_offer::*;
+pub use set_delegate::*;
+pub use sweep_fees::*;
+pub use update_config::*;
+pub use update_offer::*;
+pub use update_worker::*;
+pub use withdraw::*;
+pub use withdraw_earnings::*;

@@ -1,0 +1,32 @@
+use anchor_lang::prelude::*;
+
+use crate::error::ProgramErrorCode;
+use crate::state::Vault;
+
+#[derive(AnchorSerialize, AnchorDeserialize, Clone, Debug)]
+pub struct SetDelegateArgs {
+    /// The hot key, or nobody.
+    pub delegate: Option<Pubkey>,
+    /// Lamports that may be reserved and settled in a period.
+    pub limit: u64,
+    pub period_s: u32,
+}
+
+/// The owner names the hot key that spends for it, and how much of the vault a thief of it could spend
+/// in a period. What was settled in the running period keeps counting.
+#[derive(Accounts)]
+pub struct SetDelegate<'info> {
+    pub owner: Signer<'info>,
+    #[account(mut, has_one = owner @ ProgramErrorCode::NotVaultOwner)]
+    pub vault: Account<'info, Vault>,
+}
+
+impl SetDelegate<'_> {
+    pub fn handle(ctx: Context<Self>, args: SetDelegateArgs) -> Result<()> {
+        let vault = &mut ctx.accounts.vault;
+        vault.delegate = args.delegate;
+        vault.limit = args.limit;
+        vault.period_s = args.period_s;
+        Ok(())
+    }
+}

@@ -1,0 +1,27 @@
+use anchor_lang::prelude::*;
+
+use crate::error::ProgramErrorCode;
+use crate::money;
+use crate::state::Worker;
+
+/// Pays a worker's earnings to its owner. Anyone may send it: the destination is fixed. Apart from claims,
+/// since a small payment to an empty wallet fails, and must not take a settlement with it.
+#[derive(Accounts)]
+pub struct WithdrawEarnings<'info> {
+    #[account(mut, has_one = owner @ ProgramErrorCode::WrongDestination)]
+    pub worker: Account<'info, Worker>,
+    /// CHECK: the address is the record's; it only receives.
+    #[account(mut)]
+    pub owner: UncheckedAccount<'info>,
+}
+
+impl WithdrawEarnings<'_> {
+    pub fn handle(ctx: Context<Self>) -> Result<()> {
+        let WithdrawEarnings { worker, owner } = ctx.accounts;
+        let earnings = std::mem::take(&mut worker.earnings);
+        require!(earnings > 0, ProgramErrorCode::NothingOwed);
+        let account = worker.to_account_info();
+        money::pay(&account, owner, earnings)?;
+        worker.invariant(&account)
+    }
+}
