@@ -1,0 +1,25 @@
+//! The wire between a gateway and a worker. Bytes in, bytes out: no sockets, clocks or disks.
+//!
+//! ```text
+//! POST /v1/quotes    terms of a job            → the worker's signature on publish + lock
+//! POST /v1/calls     SealedCall                → SSE, one sealed Frame an event
+//! POST /v1/vouchers  SignedVoucher             → {}
+//! ```
+//! Every answer that is not a success is a [`WireError`].
+
+mod call;
+mod error;
+mod frame;
+mod id;
+mod seal;
+mod voucher;
+
+pub use call::{CallRequest, Chat, ContentPart, Message, MessageContent, Sampling};
+pub use error::{ErrorCode, WireError, WireErrorBody};
+pub use frame::{FinishReason, Frame, FrameError, SignedReceipt};
+pub use id::{Address, Signature};
+pub use seal::{
+    FrameOpener, FrameSealer, SealError, SealedCall, WorkerPublic, WorkerSecret, open_call,
+    seal_call,
+};
+pub use voucher::{SessionKey, SignedVoucher, verify};
