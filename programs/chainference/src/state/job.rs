@@ -54,9 +54,7 @@ pub struct Job {
     pub allowed: Vec<Pubkey>,
 }
 
-#[derive(
-    AnchorSerialize, AnchorDeserialize, InitSpace, Clone, Copy, Debug, PartialEq, Eq,
-)]
+#[derive(AnchorSerialize, AnchorDeserialize, InitSpace, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum JobStatus {
     /// Published; a worker that passes may lock it.
     Open,
@@ -138,7 +136,13 @@ impl Job {
 
     /// Whether this worker with this offer may lock the job: named, of the right model, and of the
     /// reputation that the client asked for.
-    pub fn admit(&self, worker_key: &Pubkey, worker: &Worker, offer: &Offer, prior: u64) -> Result<()> {
+    pub fn admit(
+        &self,
+        worker_key: &Pubkey,
+        worker: &Worker,
+        offer: &Offer,
+        prior: u64,
+    ) -> Result<()> {
         if offer.worker != *worker_key || offer.model_hash != self.model_hash || !offer.active {
             return refuse(ProgramErrorCode::WrongOffer);
         }

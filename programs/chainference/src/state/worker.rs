@@ -39,9 +39,7 @@ pub struct Worker {
     pub endpoint: String,
 }
 
-#[derive(
-    AnchorSerialize, AnchorDeserialize, InitSpace, Clone, Copy, Debug, PartialEq, Eq,
-)]
+#[derive(AnchorSerialize, AnchorDeserialize, InitSpace, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WorkerStatus {
     /// Takes jobs.
     Active,

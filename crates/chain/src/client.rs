@@ -1,0 +1,301 @@
+//! Questions to the chain: typed accounts, clocks, balances.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anchor_lang::{AccountDeserialize, Discriminator};
+use solana_account_decoder_client_types::{UiAccount, UiAccountEncoding};
+use solana_commitment_config::CommitmentConfig;
+use solana_rpc_client::nonblocking::rpc_client::RpcClient;
+use solana_rpc_client_api::client_error::{Error as RpcError, ErrorKind};
+use solana_rpc_client_api::config::{RpcAccountInfoConfig, RpcProgramAccountsConfig};
+use solana_rpc_client_api::filter::{Memcmp, RpcFilterType};
+use solana_sdk_ids::sysvar;
+
+use crate::accounts::{Config, Job, Offer, Vault, Worker};
+use crate::subscription::Subscriptions;
+use crate::{Blockhash, ChainError, Commitment, Lamports, PROGRAM_ID, Pubkey, address};
+
+/// How long the node may take to answer one request.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+
+// Where clients' filters look: behind the discriminator (8), version (1) and status (1).
+const JOB_VAULT_AT: usize = 10;
+const JOB_WORKER_AT: usize = JOB_VAULT_AT + 32;
+
+/// Where the node answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoints {
+    /// JSON-RPC, `http://` or `https://`.
+    pub rpc_url: String,
+    /// Subscriptions, `ws://` or `wss://`.
+    pub ws_url: String,
+}
+
+/// The chain's clock, as the program reads it. Deadlines are compared with this, never with a machine's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Clock {
+    pub slot: u64,
+    pub unix_s: i64,
+}
+
+/// A connection to the chain. Cheap to clone; clones share one websocket.
+#[derive(Clone)]
+pub struct Chain {
+    pub(crate) rpc: Arc<RpcClient>,
+    pub(crate) subscriptions: Subscriptions,
+    url: Arc<str>,
+}
+
+impl Chain {
+    /// Connects lazily: nothing is sent before the first question. `commitment` is what every answer and every
+    /// [`Chain::submit`] waits for: `Processed` is enough on the embedded chain, elsewhere take `Confirmed`.
+    pub fn new(endpoints: Endpoints, commitment: Commitment) -> Self {
+        let url: Arc<str> = endpoints.rpc_url.as_str().into();
+        let commitment = CommitmentConfig { commitment };
+        let rpc = RpcClient::new_with_timeout_and_commitment(
+            endpoints.rpc_url,
+            REQUEST_TIMEOUT,
+            commitment,
+        );
+        Self { rpc: Arc::new(rpc), subscriptions: Subscriptions::new(endpoints.ws_url), url }
+    }
+
+    /// Whether the node answers and is in step with its cluster.
+    pub async fn health(&self) -> Result<(), ChainError> {
+        self.rpc.get_health().await.map_err(|error| self.failed(error))
+    }
+
+    /// Whether the settlement program is there.
+    pub async fn deployed(&self) -> Result<bool, ChainError> {
+        let account = self.account(&PROGRAM_ID).await?;
+        Ok(account.is_some_and(|account| account.executable))
+    }
+
+    /// The market's configuration; `None` before `initialize`.
+    pub async fn config(&self) -> Result<Option<Config>, ChainError> {
+        self.load(&address::config()).await
+    }
+
+    pub async fn worker(&self, address: &Pubkey) -> Result<Option<Worker>, ChainError> {
+        self.load(address).await
+    }
+
+    pub async fn offer(&self, address: &Pubkey) -> Result<Option<Offer>, ChainError> {
+        self.load(address).await
+    }
+
+    pub async fn vault(&self, address: &Pubkey) -> Result<Option<Vault>, ChainError> {
+        self.load(address).await
+    }
+
+    pub async fn job(&self, address: &Pubkey) -> Result<Option<Job>, ChainError> {
+        self.load(address).await
+    }
+
+    /// Every worker's record in the market.
+    pub async fn workers(&self) -> Result<Vec<(Pubkey, Worker)>, ChainError> {
+        self.list(None).await
+    }
+
+    /// Every offer in the market, resting ones included.
+    pub async fn offers(&self) -> Result<Vec<(Pubkey, Offer)>, ChainError> {
+        self.list(None).await
+    }
+
+    /// The jobs that a worker has locked and whose accounts still exist.
+    pub async fn jobs_of_worker(&self, worker: &Pubkey) -> Result<Vec<(Pubkey, Job)>, ChainError> {
+        self.list(Some((JOB_WORKER_AT, worker))).await
+    }
+
+    /// The jobs of a vault whose accounts still exist.
+    pub async fn jobs_of_vault(&self, vault: &Pubkey) -> Result<Vec<(Pubkey, Job)>, ChainError> {
+        self.list(Some((JOB_VAULT_AT, vault))).await
+    }
+
+    /// The chain's own clock.
+    pub async fn clock(&self) -> Result<Clock, ChainError> {
+        let account = self.account(&sysvar::clock::ID).await?;
+        let data = account.as_ref().map(|account| account.data.as_slice()).unwrap_or_default();
+        parse_clock(data)
+            .ok_or(ChainError::BadAccount { address: sysvar::clock::ID, what: "the clock sysvar" })
+    }
+
+    pub async fn slot(&self) -> Result<u64, ChainError> {
+        self.rpc.get_slot().await.map_err(|error| self.failed(error))
+    }
+
+    /// All lamports of an account; zero where there is none.
+    pub async fn balance(&self, address: &Pubkey) -> Result<Lamports, ChainError> {
+        self.rpc.get_balance(address).await.map(Lamports).map_err(|error| self.failed(error))
+    }
+
+    /// The lamports that keep an account of this many bytes alive.
+    pub async fn rent_exempt(&self, bytes: usize) -> Result<Lamports, ChainError> {
+        let answer = self.rpc.get_minimum_balance_for_rent_exemption(bytes).await;
+        answer.map(Lamports).map_err(|error| self.failed(error))
+    }
+
+    pub async fn blockhash(&self) -> Result<Blockhash, ChainError> {
+        let commitment = self.rpc.commitment();
+        let answer = self.rpc.get_latest_blockhash_with_commitment(commitment).await;
+        let (hash, last_valid_block_height) = answer.map_err(|error| self.failed(error))?;
+        Ok(Blockhash { hash, last_valid_block_height })
+    }
+
+    /// Transactions land up to their last valid one of these.
+    pub async fn block_height(&self) -> Result<u64, ChainError> {
+        self.rpc.get_block_height().await.map_err(|error| self.failed(error))
+    }
+
+    /// Sorts a failure: no node there, or a node that said no.
+    pub(crate) fn failed(&self, error: RpcError) -> ChainError {
+        match error.kind() {
+            ErrorKind::Io(_) | ErrorKind::Reqwest(_) | ErrorKind::Middleware(_) => {
+                ChainError::Unreachable { url: self.url.to_string(), source: Box::new(error) }
+            }
+            _ => ChainError::Refused(Box::new(error)),
+        }
+    }
+
+    async fn account(&self, address: &Pubkey) -> Result<Option<AccountData>, ChainError> {
+        let config = account_config(self.rpc.commitment());
+        let answer = self.rpc.get_ui_account_with_config(address, config).await;
+        let account = answer.map_err(|error| self.failed(error))?.value;
+        account.map(|account| decode(address, &account)).transpose()
+    }
+
+    async fn load<T: AccountDeserialize>(&self, address: &Pubkey) -> Result<Option<T>, ChainError> {
+        let Some(account) = self.account(address).await? else { return Ok(None) };
+        if account.owner != PROGRAM_ID.to_string() {
+            // Lamports sent to an address make it exist before the program does.
+            return Ok(None);
+        }
+        parse(address, &account.data).map(Some)
+    }
+
+    async fn list<T>(&self, field: Option<(usize, &Pubkey)>) -> Result<Vec<(Pubkey, T)>, ChainError>
+    where
+        T: AccountDeserialize + Discriminator,
+    {
+        let kind = Memcmp::new_raw_bytes(0, T::DISCRIMINATOR.to_vec());
+        let field = field.map(|(at, key)| Memcmp::new_raw_bytes(at, key.to_bytes().to_vec()));
+        let filters = std::iter::once(kind).chain(field).map(RpcFilterType::Memcmp).collect();
+        let config = RpcProgramAccountsConfig {
+            filters: Some(filters),
+            account_config: account_config(self.rpc.commitment()),
+            ..Default::default()
+        };
+        let answer = self.rpc.get_program_ui_accounts_with_config(&PROGRAM_ID, config).await;
+        let accounts = answer.map_err(|error| self.failed(error))?;
+        accounts
+            .into_iter()
+            .map(|(address, account)| {
+                Ok((address, parse(&address, &decode(&address, &account)?.data)?))
+            })
+            .collect()
+    }
+}
+
+struct AccountData {
+    owner: String,
+    executable: bool,
+    data: Vec<u8>,
+}
+
+fn account_config(commitment: CommitmentConfig) -> RpcAccountInfoConfig {
+    RpcAccountInfoConfig {
+        encoding: Some(UiAccountEncoding::Base64),
+        commitment: Some(commitment),
+        ..Default::default()
+    }
+}
+
+fn decode(address: &Pubkey, account: &UiAccount) -> Result<AccountData, ChainError> {
+    let data = account
+        .data
+        .decode()
+        .ok_or(ChainError::BadAccount { address: *address, what: "readable bytes" })?;
+    Ok(AccountData { owner: account.owner.clone(), executable: account.executable, data })
+}
+
+fn parse<T: AccountDeserialize>(address: &Pubkey, mut data: &[u8]) -> Result<T, ChainError> {
+    T::try_deserialize(&mut data).map_err(|_| ChainError::BadAccount {
+        address: *address,
+        what: "an account of the expected kind",
+    })
+}
+
+/// slot (8), epoch start (8), epoch (8), leader schedule epoch (8), unix time (8), little-endian.
+fn parse_clock(data: &[u8]) -> Option<Clock> {
+    let slot = data.first_chunk::<8>()?;
+    let unix_s = data.get(32..40)?.first_chunk::<8>()?;
+    Some(Clock { slot: u64::from_le_bytes(*slot), unix_s: i64::from_le_bytes(*unix_s) })
+}
+
+#[cfg(test)]
+mod tests {
+    use anchor_lang::AnchorSerialize;
+
+    use super::*;
+    use crate::accounts::{Filters, JobStatus, SharesBps};
+
+    #[test]
+    fn filters_look_where_a_job_keeps_its_vault_and_worker() {
+        let (vault, worker) = (Pubkey::new_from_array([1; 32]), Pubkey::new_from_array([2; 32]));
+        let bytes = job(vault, worker).try_to_vec_with_discriminator();
+        assert_eq!(&bytes[JOB_VAULT_AT..][..32], vault.as_ref());
+        assert_eq!(&bytes[JOB_WORKER_AT..][..32], worker.as_ref());
+    }
+
+    #[test]
+    fn a_short_clock_is_no_clock() {
+        assert_eq!(parse_clock(&[0; 39]), None);
+        let mut data = [0; 40];
+        data[0] = 7;
+        data[32] = 9;
+        assert_eq!(parse_clock(&data), Some(Clock { slot: 7, unix_s: 9 }));
+    }
+
+    trait WithDiscriminator {
+        fn try_to_vec_with_discriminator(&self) -> Vec<u8>;
+    }
+
+    impl WithDiscriminator for Job {
+        fn try_to_vec_with_discriminator(&self) -> Vec<u8> {
+            let mut bytes = Self::DISCRIMINATOR.to_vec();
+            self.serialize(&mut bytes).unwrap();
+            bytes
+        }
+    }
+
+    fn job(vault: Pubkey, worker: Pubkey) -> Job {
+        Job {
+            version: 1,
+            status: JobStatus::Locked,
+            vault,
+            worker,
+            authority: Pubkey::default(),
+            session_key: Pubkey::default(),
+            open_slot: 0,
+            model_hash: [0; 32],
+            stake: 0,
+            max_price_in_per_mtok: 0,
+            max_price_out_per_mtok: 0,
+            serve_until_unix_s: 0,
+            claim_until_unix_s: 0,
+            grace_s: 0,
+            filters: Filters::default(),
+            price_in_per_mtok: 0,
+            price_out_per_mtok: 0,
+            charge_min: 0,
+            shares: SharesBps::default(),
+            tokens_in: 0,
+            tokens_out: 0,
+            credited: 0,
+            fees_platform: 0,
+            settled_unix_s: 0,
+            allowed: Vec::new(),
+        }
+    }
+}
