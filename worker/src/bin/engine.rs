@@ -1,0 +1,3 @@
+fn main() -> std::process::ExitCode {
+    chainference_worker::engine::child::main()
+}

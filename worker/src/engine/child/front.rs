@@ -1,0 +1,73 @@
+//! The front desk: requests in, orders for the engine loop out.
+
+use std::sync::mpsc::Sender;
+
+use llama_cpp_2::token::LlamaToken;
+
+use super::super::Generate;
+use super::super::error::CallError;
+use super::super::wire::{Reply, Request};
+use super::model::Model;
+use super::pipe::{Input, Output};
+
+/// What the engine loop is told.
+pub(super) enum Order {
+    Start { id: u64, prompt: Vec<LlamaToken>, request: Box<Generate> },
+    Allow { id: u64, tokens_out: u64 },
+    Cancel { id: u64 },
+}
+
+/// Serves until stdin closes, then ends the process: there is nobody left to compute for.
+pub(super) fn run(model: &Model, mut input: Input, output: &Output, orders: Sender<Order>) {
+    loop {
+        let order = match input.next() {
+            Ok(Some(request)) => order(model, output, request),
+            Ok(None) => break,
+            Err(error) => {
+                eprintln!("error: {error}");
+                break;
+            }
+        };
+        if order.is_some_and(|order| orders.send(order).is_err()) {
+            break;
+        }
+    }
+    // The other thread may be deep in a step. An orderly exit would run llama.cpp's destructors under it; nothing here needs one.
+    let _ = nix::sys::signal::raise(nix::sys::signal::Signal::SIGKILL);
+}
+
+/// Turns a request into an order, or answers it right away.
+fn order(model: &Model, output: &Output, request: Request) -> Option<Order> {
+    match request {
+        Request::Allow { id, tokens_out } => Some(Order::Allow { id, tokens_out }),
+        Request::Cancel { id } => Some(Order::Cancel { id }),
+        Request::Generate { id, request } => {
+            let (reply, order) = match tokenize(model, &request) {
+                Ok(prompt) => {
+                    let tokens_in = prompt.len() as u64;
+                    (Reply::Accepted { id, tokens_in }, Some(Order::Start { id, prompt, request }))
+                }
+                Err(error) => (Reply::Failed { id, error }, None),
+            };
+            // If stdout is closed the parent is gone, and stdin says so next.
+            output.send(&reply).ok()?;
+            order
+        }
+        Request::Load(_) => {
+            eprintln!("error: a second model was asked for and ignored");
+            None
+        }
+    }
+}
+
+fn tokenize(model: &Model, request: &Generate) -> Result<Vec<LlamaToken>, CallError> {
+    let prompt =
+        model.tokenize(&request.messages).map_err(|error| CallError::Template { detail: error.to_string() })?;
+    let context_tokens = model.context_tokens;
+    let tokens_in = prompt.len() as u64;
+    match prompt.len() {
+        0 => Err(CallError::Template { detail: "the prompt is empty".to_owned() }),
+        _ if tokens_in >= u64::from(context_tokens) => Err(CallError::ContextOverflow { tokens_in, context_tokens }),
+        _ => Ok(prompt),
+    }
+}
