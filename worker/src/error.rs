@@ -1,0 +1,27 @@
+use std::net::SocketAddr;
+
+use crate::engine::EngineError;
+use crate::keys::KeyError;
+use crate::ledger::LedgerError;
+use crate::models::ModelError;
+use crate::registration::RegistrationError;
+use crate::settlement::SettlementError;
+
+/// Why a worker can't start or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkerError {
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    #[error("can't listen on {listen}: {source}")]
+    Listen { listen: SocketAddr, source: std::io::Error },
+    #[error(transparent)]
+    Registration(#[from] RegistrationError),
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    #[error(transparent)]
+    Settlement(#[from] SettlementError),
+}

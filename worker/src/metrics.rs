@@ -1,0 +1,90 @@
+//! What an operator watches. Names end in their unit; none carries a client or a prompt.
+
+use metrics::{counter, describe_counter, describe_gauge, gauge, histogram};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+
+use crate::ledger::{ClaimEnd, JobEnd};
+
+const JOBS_LIVE: &str = "chainference_worker_jobs_live";
+const JOBS_ENDED: &str = "chainference_worker_jobs_ended_total";
+const QUOTES: &str = "chainference_worker_quotes_total";
+const CALLS: &str = "chainference_worker_calls_total";
+const CALLS_RUNNING: &str = "chainference_worker_calls_running";
+const TOKENS: &str = "chainference_worker_tokens_total";
+const EARNED: &str = "chainference_worker_settled_lamports_total";
+const CLAIMS: &str = "chainference_worker_claims_total";
+const SEATS_FREE: &str = "chainference_worker_seats_free";
+const BALANCE: &str = "chainference_worker_operator_balance_lamports";
+const FIRST_TOKEN: &str = "chainference_worker_first_token_seconds";
+
+/// The process's recorder. A second worker in one process shares it.
+pub(crate) fn install() -> PrometheusHandle {
+    static HANDLE: std::sync::OnceLock<PrometheusHandle> = std::sync::OnceLock::new();
+    let handle = HANDLE.get_or_init(|| {
+        let recorder = PrometheusBuilder::new().build_recorder();
+        let handle = recorder.handle();
+        if metrics::set_global_recorder(recorder).is_err() {
+            tracing::debug!("metrics are recorded elsewhere in this process");
+        }
+        handle
+    });
+    describe();
+    handle.clone()
+}
+
+fn describe() {
+    describe_gauge!(JOBS_LIVE, "Jobs quoted or locked and not yet at their end.");
+    describe_counter!(JOBS_ENDED, "Jobs that came to their end, by end.");
+    describe_counter!(QUOTES, "Quotes asked for, by outcome.");
+    describe_counter!(CALLS, "Calls served, by outcome.");
+    describe_gauge!(CALLS_RUNNING, "Calls being answered now.");
+    describe_counter!(TOKENS, "Tokens, by direction.");
+    describe_counter!(EARNED, "Cost of settled jobs before the fee split, since the start.");
+    describe_counter!(CLAIMS, "Claims sent, by end.");
+    describe_gauge!(SEATS_FREE, "Calls that the engine would take now.");
+    describe_gauge!(BALANCE, "What the operator key holds for fees.");
+}
+
+pub(crate) fn job_ended(end: JobEnd) {
+    let (name, cost) = match end {
+        JobEnd::Settled(cost) => ("settled", cost.map_or(0, |cost| cost.0)),
+        JobEnd::Dropped => ("dropped", 0),
+    };
+    counter!(JOBS_ENDED, "end" => name).increment(1);
+    counter!(EARNED).increment(cost);
+}
+
+pub(crate) fn claim_ended(end: ClaimEnd) {
+    counter!(CLAIMS, "end" => end.name()).increment(1);
+}
+
+pub(crate) fn quote(outcome: &'static str) {
+    counter!(QUOTES, "outcome" => outcome).increment(1);
+}
+
+pub(crate) fn call_began() {
+    gauge!(CALLS_RUNNING).increment(1.0);
+}
+
+pub(crate) fn call_ended(outcome: &'static str, tokens_in: u64, tokens_out: u64) {
+    gauge!(CALLS_RUNNING).decrement(1.0);
+    counter!(CALLS, "outcome" => outcome).increment(1);
+    counter!(TOKENS, "direction" => "in").increment(tokens_in);
+    counter!(TOKENS, "direction" => "out").increment(tokens_out);
+}
+
+pub(crate) fn first_token(seconds: f64) {
+    histogram!(FIRST_TOKEN).record(seconds);
+}
+
+pub(crate) fn jobs_live(jobs: usize) {
+    gauge!(JOBS_LIVE).set(jobs as f64);
+}
+
+pub(crate) fn seats_free(seats: usize) {
+    gauge!(SEATS_FREE).set(seats as f64);
+}
+
+pub(crate) fn operator_balance(lamports: u64) {
+    gauge!(BALANCE).set(lamports as f64);
+}

@@ -1,0 +1,128 @@
+//! Everything that can be set about a worker.
+
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use chainference_chain::{Commitment, Endpoints};
+use chainference_market::{Lamports, Prices};
+
+use crate::engine::CONTEXT_TOKENS_DEFAULT_MAX;
+use crate::models::{Hub, ModelSource, Progress};
+
+/// Receives the progress of a model's download.
+pub type OnProgress = Arc<dyn Fn(Progress) + Send + Sync>;
+
+/// A worker's settings. [`Options::new`] gives the defaults.
+#[derive(Clone)]
+pub struct Options {
+    pub listen: SocketAddr,
+    /// Published on chain, where gateways find it. `None`: `http://<listen>`.
+    pub endpoint_url: Option<String>,
+    pub chain: Endpoints,
+    pub commitment: Commitment,
+    /// Signs the registration; not needed once the worker is registered and nothing changed.
+    pub owner_key_path: PathBuf,
+    /// Signs quotes, claims and heartbeats, and pays their fees.
+    pub operator_key_path: PathBuf,
+    pub x25519_key_path: PathBuf,
+    pub ledger_path: PathBuf,
+    /// Where downloaded models are kept.
+    pub models_path: PathBuf,
+    pub model: ModelSource,
+    /// Where models are downloaded from.
+    pub hub: Hub,
+    pub prices: Prices,
+    /// The program that runs the engine (usually this very one) and the arguments that make it do so.
+    pub engine_exe: PathBuf,
+    pub engine_args: Vec<OsString>,
+    /// `None`: what the model was trained for, within the engine's default.
+    pub context_tokens: Option<NonZeroU32>,
+    /// Calls that are computed at once.
+    pub slots: NonZeroU32,
+    /// Calls that may wait for a slot.
+    pub queue_max: u32,
+    pub threads: Option<NonZeroU32>,
+    pub gpu_layers: u32,
+    /// Live jobs of all clients, quoted ones included.
+    pub jobs_max: usize,
+    pub jobs_per_client_max: usize,
+    /// How far ahead a job's `serve_until` may lie.
+    pub serve_max_s: u32,
+    /// The most unpaid output, by price; at least one token.
+    pub credit_max: Lamports,
+    /// A call that waits so long for a voucher is given up.
+    pub voucher_timeout_s: u32,
+    /// The longest that a call may run.
+    pub call_max_s: u32,
+    /// A called job that is idle for so long is claimed.
+    pub idle_claim_s: u32,
+    /// Claims are sent at the latest so long before the chain's deadline.
+    pub claim_margin_s: u32,
+    pub heartbeat_s: u32,
+    /// How often the chain is asked for this worker's jobs.
+    pub sweep_s: u32,
+    /// How long running calls and claims may take after the shutdown began.
+    pub drain_s: u32,
+    /// How long the chain is waited for at the start.
+    pub chain_wait_s: u32,
+    pub on_progress: OnProgress,
+}
+
+impl Options {
+    /// The defaults of a worker whose state lies under `home`.
+    pub fn new(home: &Path, chain: Endpoints, engine_exe: PathBuf) -> Self {
+        let keys = home.join("keys");
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 7071)),
+            endpoint_url: None,
+            chain,
+            commitment: Commitment::Processed,
+            owner_key_path: keys.join("worker-owner.json"),
+            operator_key_path: keys.join("worker-operator.json"),
+            x25519_key_path: keys.join("worker-x25519.key"),
+            ledger_path: home.join("worker/ledger.sqlite"),
+            models_path: home.join("models"),
+            model: ModelSource::Quickstart,
+            hub: Hub::from_env(),
+            prices: Prices {
+                input_per_mtok: 600_000,
+                output_per_mtok: 1_200_000,
+                charge_min: 2_000,
+            },
+            engine_exe,
+            engine_args: vec!["engine".into()],
+            context_tokens: None,
+            slots: NonZeroU32::new(4).expect("four is not zero"),
+            queue_max: 4,
+            threads: None,
+            gpu_layers: 0,
+            jobs_max: 256,
+            jobs_per_client_max: 64,
+            serve_max_s: 3_600,
+            credit_max: Lamports(100_000),
+            voucher_timeout_s: 10,
+            call_max_s: 300,
+            idle_claim_s: 120,
+            claim_margin_s: 120,
+            heartbeat_s: 60,
+            sweep_s: 15,
+            drain_s: 20,
+            chain_wait_s: 60,
+            on_progress: Arc::new(|_| {}),
+        }
+    }
+
+    /// Input of calls that a crash may have left uncounted: one full context a slot.
+    pub(crate) fn slack_in_tokens(&self) -> u64 {
+        let context = self.context_tokens.map_or(CONTEXT_TOKENS_DEFAULT_MAX, NonZeroU32::get);
+        u64::from(context) * u64::from(self.slots.get())
+    }
+
+    /// What is published on chain.
+    pub fn endpoint_url(&self) -> String {
+        self.endpoint_url.clone().unwrap_or_else(|| format!("http://{}", self.listen))
+    }
+}

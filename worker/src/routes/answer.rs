@@ -1,0 +1,288 @@
+//! One call from the first token to the last: the engine's events become sealed frames, as far as
+//! credit and stake allow.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use chainference_chain::Signer;
+use chainference_market::{Receipt, ReceiptKind, Totals};
+use chainference_protocol::{
+    ErrorCode, FinishReason, Frame, FrameError, FrameSealer, Signature, SignedReceipt,
+};
+use futures_util::FutureExt;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::engine::{self, EngineError, Generate, Generation};
+use crate::metrics;
+use crate::settlement::{Gate, Job};
+
+use super::App;
+use super::error::RouteError;
+
+/// What to do next about output.
+enum Next {
+    Event(Option<Result<engine::Event, EngineError>>),
+    /// A voucher came, or the job's state changed.
+    Changed,
+}
+
+/// Tokens and the text that is certain by now, not sent yet.
+struct Piece {
+    tokens: Vec<u32>,
+    text: String,
+}
+
+/// Why a call ended before its last token.
+enum Break {
+    /// Nobody reads any more.
+    Gone,
+    Unpaid,
+    TooSlow,
+    /// The client said "last", or the job is being claimed.
+    JobOver,
+    Engine(EngineError),
+    Seal(FrameError),
+}
+
+pub(crate) struct Answer {
+    app: Arc<App>,
+    job: Arc<Job>,
+    call: u32,
+    sealer: FrameSealer,
+    frames: mpsc::Sender<String>,
+    /// This call's own tokens.
+    sent: Totals,
+    began: Instant,
+    first_token: Option<Instant>,
+}
+
+impl Answer {
+    pub fn new(
+        app: Arc<App>,
+        job: Arc<Job>,
+        call: u32,
+        sealer: FrameSealer,
+        frames: mpsc::Sender<String>,
+    ) -> Self {
+        let (sent, began) = (Totals::ZERO, Instant::now());
+        Self { app, job, call, sealer, frames, sent, began, first_token: None }
+    }
+
+    /// Runs the call to its end, whatever becomes of the request that began it. `accepted` hears
+    /// whether there will be a stream.
+    pub async fn run(
+        mut self,
+        mut generate: Generate,
+        accepted: oneshot::Sender<Result<(), RouteError>>,
+    ) {
+        if let Err(error) = self.app.settlement.begin_call(&self.job, self.call).await {
+            accepted.send(Err(error.into())).ok();
+            return;
+        }
+        metrics::call_began();
+        if let Gate::Open { room_tokens } = self.app.settlement.gate(&self.job) {
+            generate.allowed_tokens = room_tokens;
+        }
+        let outcome = match self.start(generate).await {
+            Ok(generation) => {
+                accepted.send(Ok(())).ok(); // if nobody hears it, the stream is closed as well
+                self.stream(generation).await
+            }
+            Err(error) => {
+                accepted.send(Err(error)).ok();
+                "refused"
+            }
+        };
+        self.finish(outcome).await;
+    }
+
+    /// The engine starts while the call's row goes to the disk.
+    async fn start(&mut self, generate: Generate) -> Result<Generation, RouteError> {
+        let settlement = &self.app.settlement;
+        let stored =
+            async { settlement.store_call(&self.job, self.call).await.map_err(RouteError::from) };
+        let generation =
+            async { self.app.engine.generate(generate).await.map_err(RouteError::from) };
+        let ((), generation) = tokio::try_join!(stored, generation)?;
+        self.job.accept_input(generation.tokens_in())?;
+        self.sent.tokens_in = generation.tokens_in();
+        Ok(generation)
+    }
+
+    async fn stream(&mut self, generation: Generation) -> &'static str {
+        let reader = self.frames.clone();
+        let call_max = self.app.limits.call_max;
+        let relayed = tokio::select! {
+            () = reader.closed() => Err(Break::Gone),
+            relayed = tokio::time::timeout(call_max, self.relay(generation)) => {
+                relayed.unwrap_or(Err(Break::TooSlow))
+            }
+        };
+        match relayed {
+            Ok(()) => "ok",
+            Err(broken) => self.break_off(broken).await,
+        }
+    }
+
+    async fn relay(&mut self, mut generation: Generation) -> Result<(), Break> {
+        let tokens_in = generation.tokens_in();
+        let receipt = self.receipt(ReceiptKind::Accepted);
+        self.send(&Frame::Accepted { tokens_in, receipt }).await?;
+        let mut changes = self.job.changes();
+        let mut held: Option<Piece> = None;
+        let mut allowed_tokens = 0;
+        loop {
+            changes.borrow_and_update();
+            if let Some(piece) = held.take() {
+                match self.pass(piece).await? {
+                    Passed::Sent => {}
+                    Passed::StakeUsed => return self.end(FinishReason::Length).await,
+                    Passed::Held(piece) => {
+                        held = Some(piece);
+                        self.voucher(&mut changes).await?;
+                        continue;
+                    }
+                }
+            }
+            // What is ready goes out before credit is asked about: the end may be among it.
+            let next = match generation.next().now_or_never() {
+                Some(event) => Next::Event(event),
+                None => match self.app.settlement.gate(&self.job) {
+                    Gate::Open { room_tokens } => {
+                        // Between two vouchers the room shrinks as much as was sent: nothing new.
+                        let allow = self.sent.tokens_out.saturating_add(room_tokens);
+                        if allow > allowed_tokens {
+                            allowed_tokens = allow;
+                            generation.allow(allow);
+                        }
+                        next(&mut generation, &mut changes).await
+                    }
+                    Gate::Wait => self.voucher(&mut changes).await.map(|()| Next::Changed)?,
+                    Gate::StakeUsed => return self.end(FinishReason::Length).await,
+                    Gate::Closed => return Err(Break::JobOver),
+                },
+            };
+            match next {
+                Next::Changed => {}
+                Next::Event(Some(Ok(engine::Event::Delta { tokens, text }))) => {
+                    held = Some(Piece { tokens, text });
+                }
+                Next::Event(Some(Ok(engine::Event::Finish { reason, .. }))) => {
+                    return self.end(finish_reason(reason)).await;
+                }
+                Next::Event(Some(Err(error))) => return Err(Break::Engine(error)),
+                Next::Event(None) => return Err(Break::Engine(EngineError::Stopped)),
+            }
+        }
+    }
+
+    /// Sends a piece if credit and stake allow it.
+    async fn pass(&mut self, piece: Piece) -> Result<Passed, Break> {
+        let count = piece.tokens.len() as u64;
+        let (gate, ask) = self.app.settlement.pass(&self.job, count);
+        match gate {
+            Gate::Wait => return Ok(Passed::Held(piece)),
+            Gate::StakeUsed => return Ok(Passed::StakeUsed),
+            Gate::Closed => return Err(Break::JobOver),
+            Gate::Open { .. } => {}
+        }
+        if self.first_token.is_none() {
+            self.first_token = Some(Instant::now());
+            metrics::first_token(self.began.elapsed().as_secs_f64());
+        }
+        self.sent.tokens_out = self.sent.tokens_out.saturating_add(count);
+        self.send(&Frame::Delta { tokens: piece.tokens, text: piece.text }).await?;
+        if ask {
+            let receipt = self.receipt(ReceiptKind::VoucherWanted);
+            self.send(&Frame::VoucherWanted { receipt }).await?;
+        }
+        Ok(Passed::Sent)
+    }
+
+    /// Waits for a voucher; a client that sends none in time has left.
+    async fn voucher(&self, changes: &mut watch::Receiver<()>) -> Result<(), Break> {
+        let in_time = self.app.limits.voucher_timeout;
+        match tokio::time::timeout(in_time, changes.changed()).await {
+            Ok(Ok(())) => Ok(()),
+            _ => Err(Break::Unpaid),
+        }
+    }
+
+    async fn end(&mut self, finish_reason: FinishReason) -> Result<(), Break> {
+        let receipt = self.receipt(ReceiptKind::End);
+        self.send(&Frame::End { finish_reason, receipt }).await
+    }
+
+    /// Tells the client why, where there is one, and names the outcome.
+    async fn break_off(&mut self, broken: Break) -> &'static str {
+        let (outcome, code, message) = match broken {
+            Break::Gone => return "client_gone",
+            Break::Seal(error) => {
+                tracing::error!(%error, "a frame could not be sealed");
+                return "failed";
+            }
+            Break::JobOver => ("job_over", ErrorCode::UnknownJob, "the job is over".to_owned()),
+            Break::Unpaid => ("unpaid", ErrorCode::Unpaid, "no voucher came in time".to_owned()),
+            Break::TooSlow => {
+                ("too_long", ErrorCode::EngineFailed, "the call's time is over".to_owned())
+            }
+            Break::Engine(error) => ("engine_failed", ErrorCode::EngineFailed, error.to_string()),
+        };
+        tracing::warn!(job = %self.job.address, call = self.call, outcome, "call broken off");
+        self.send(&Frame::Error { code, message }).await.ok();
+        outcome
+    }
+
+    async fn send(&mut self, frame: &Frame) -> Result<(), Break> {
+        let sealed = self.sealer.seal(frame).map_err(Break::Seal)?;
+        let patience = self.app.limits.voucher_timeout;
+        self.frames.send_timeout(sealed, patience).await.map_err(|_| Break::Gone)
+    }
+
+    /// The worker's word on the job's totals and on every frame of this call so far.
+    fn receipt(&self, kind: ReceiptKind) -> SignedReceipt {
+        let totals = self.job.produced();
+        let frames = self.sealer.digest();
+        let job = self.job.address.to_bytes();
+        let statement = Receipt { job, call: self.call, kind, totals, frames }.to_bytes();
+        let signature = Signature(self.app.operator.sign_message(&statement).into());
+        SignedReceipt { tokens_in: totals.tokens_in, tokens_out: totals.tokens_out, signature }
+    }
+
+    async fn finish(self, outcome: &'static str) {
+        metrics::call_ended(outcome, self.sent.tokens_in, self.sent.tokens_out);
+        if let Some(first) = self.first_token {
+            let millis = first.elapsed().max(Duration::from_millis(1)).as_millis() as u64;
+            self.app.settlement.observe_speed(self.sent.tokens_out.saturating_mul(1_000) / millis);
+        }
+        tracing::info!(
+            job = %self.job.address,
+            call = self.call,
+            outcome,
+            tokens_in = self.sent.tokens_in,
+            tokens_out = self.sent.tokens_out,
+            "call ended"
+        );
+        self.app.settlement.end_call(&self.job, self.call, self.sent, outcome).await;
+    }
+}
+
+enum Passed {
+    Sent,
+    Held(Piece),
+    StakeUsed,
+}
+
+async fn next(generation: &mut Generation, changes: &mut watch::Receiver<()>) -> Next {
+    tokio::select! {
+        event = generation.next() => Next::Event(event),
+        _ = changes.changed() => Next::Changed,
+    }
+}
+
+fn finish_reason(reason: engine::FinishReason) -> FinishReason {
+    match reason {
+        engine::FinishReason::Stop => FinishReason::Stop,
+        engine::FinishReason::Length => FinishReason::Length,
+    }
+}

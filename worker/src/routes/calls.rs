@@ -1,0 +1,78 @@
+//! POST /v1/calls: a sealed prompt in, sealed frames out, paid as it goes.
+
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use chainference_chain::Pubkey;
+use chainference_protocol::{Address, CallRequest, SealedCall, open_call};
+use futures_util::StreamExt;
+use std::convert::Infallible;
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
+use tokio_stream::wrappers::ReceiverStream;
+
+use super::answer::Answer;
+use super::error::RouteError;
+use super::{App, parse};
+use crate::chat::ChatMessage;
+use crate::engine::{Generate, Sampling};
+
+/// Frames that may wait for a slow reader before the call waits for it.
+const FRAMES_AHEAD: usize = 64;
+/// A comment on an idle stream, so that nobody between takes it for dead.
+const KEEP_ALIVE: Duration = Duration::from_secs(10);
+
+pub(super) async fn post(State(app): State<Arc<App>>, body: Bytes) -> Result<Response, RouteError> {
+    let sealed: SealedCall = parse(&body)?;
+    let job = app.settlement.job(&Pubkey::new_from_array(sealed.job.0))?;
+    if !sealed.is_signed_by(&Address(job.terms.session_key.to_bytes())) {
+        return Err(RouteError::invalid("the signature is not the job's session key's"));
+    }
+    let (request, sealer) = open_call(&app.x25519, &sealed)?;
+    let generate = to_generate(request, &app.offer.model)?;
+
+    // The call runs in a task of its own: should this request be dropped, it still comes to its end.
+    let (frames, stream) = mpsc::channel(FRAMES_AHEAD);
+    let (accepted, acceptance) = oneshot::channel();
+    let answer = Answer::new(Arc::clone(&app), job, sealed.call, sealer, frames);
+    tokio::spawn(answer.run(generate, accepted));
+    acceptance.await.map_err(|_| RouteError::internal())??;
+
+    let events =
+        ReceiverStream::new(stream).map(|frame| Ok::<_, Infallible>(Event::default().data(frame)));
+    let keep_alive = KeepAlive::new().interval(KEEP_ALIVE);
+    Ok(Sse::new(events).keep_alive(keep_alive).into_response())
+}
+
+fn to_generate(request: CallRequest, model: &str) -> Result<Generate, RouteError> {
+    if request.model != model {
+        return Err(RouteError::invalid(format!("this worker serves {model}")));
+    }
+    let chat = request.chat;
+    let messages = chat
+        .messages
+        .into_iter()
+        .map(|message| ChatMessage { role: message.role, content: message.content.text() })
+        .collect();
+    let sampling = chat.sampling;
+    Ok(Generate {
+        messages,
+        sampling: Sampling {
+            temperature: sampling.temperature,
+            top_p: sampling.top_p,
+            // A negative top_k means "no limit", as in llama.cpp.
+            top_k: sampling.top_k.map(|top_k| u32::try_from(top_k).unwrap_or(0)),
+            min_p: sampling.min_p,
+            seed: sampling.seed,
+            presence_penalty: sampling.presence_penalty,
+            frequency_penalty: sampling.frequency_penalty,
+            logit_bias: sampling.logit_bias,
+        },
+        stop: chat.stop,
+        max_tokens: chat.max_tokens.map(u64::from),
+        allowed_tokens: 0,
+    })
+}

@@ -1,0 +1,109 @@
+//! The worker's HTTP interface: every route on one screen.
+
+mod answer;
+mod calls;
+mod error;
+mod quotes;
+mod status;
+mod vouchers;
+
+use std::any::Any;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{DefaultBodyLimit, Request};
+use axum::http::StatusCode;
+use axum::middleware::{Next, from_fn};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use chainference_chain::{Chain, Keypair, Pubkey};
+use chainference_market::Prices;
+use chainference_protocol::{ErrorCode, WorkerSecret};
+use metrics_exporter_prometheus::PrometheusHandle;
+use serde::de::DeserializeOwned;
+use tower_http::catch_panic::CatchPanicLayer;
+
+use crate::engine::Engine;
+use crate::settlement::Settlement;
+use error::RouteError;
+
+/// Terms and vouchers are small; whatever is larger is an attack.
+const BODY_BYTES_MAX: usize = 16 << 10;
+/// A sealed call: a prompt of 128k tokens with room to spare.
+const CALL_BYTES_MAX: usize = 4 << 20;
+/// From the end of the headers to the answer's: reading the body, the chain, the prompt's tokens. An
+/// answer's stream has deadlines of its own.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What the routes work with.
+pub(crate) struct App {
+    pub settlement: Settlement,
+    pub chain: Chain,
+    pub engine: Engine,
+    pub operator: Arc<Keypair>,
+    pub x25519: WorkerSecret,
+    pub owner: Pubkey,
+    /// Address of the worker's record.
+    pub worker: Pubkey,
+    pub offer: Offered,
+    pub limits: Limits,
+    pub metrics: PrometheusHandle,
+}
+
+/// The offer that this worker serves, as it stands on chain.
+pub(crate) struct Offered {
+    pub address: Pubkey,
+    pub model: String,
+    pub model_hash: [u8; 32],
+    pub prices: Prices,
+}
+
+pub(crate) struct Limits {
+    pub serve_max_s: u32,
+    pub voucher_timeout: Duration,
+    pub call_max: Duration,
+}
+
+pub(crate) fn router(app: Arc<App>) -> Router {
+    let small = DefaultBodyLimit::max(BODY_BYTES_MAX);
+    Router::new()
+        .route("/v1/quotes", post(quotes::post).layer(small.clone()))
+        .route("/v1/vouchers", post(vouchers::post).layer(small))
+        .route("/v1/calls", post(calls::post).layer(DefaultBodyLimit::max(CALL_BYTES_MAX)))
+        .route("/health", get(status::health))
+        .route("/metrics", get(status::metrics))
+        .fallback(|| async { RouteError::not_found() })
+        .method_not_allowed_fallback(|| async { RouteError::method_not_allowed() })
+        // A handler that waits too long is dropped; a call that it began ends by itself.
+        .layer(from_fn(answer_in_time))
+        // A bug in one request must not end the process that holds everybody's vouchers.
+        .layer(CatchPanicLayer::custom(panicked))
+        .with_state(app)
+}
+
+async fn answer_in_time(request: Request, next: Next) -> Response {
+    match tokio::time::timeout(ANSWER_TIMEOUT, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => RouteError::new(
+            StatusCode::REQUEST_TIMEOUT,
+            ErrorCode::InvalidRequest,
+            "the request took too long",
+        )
+        .into_response(),
+    }
+}
+
+fn panicked(_: Box<dyn Any + Send + 'static>) -> Response {
+    tracing::error!("a handler panicked");
+    RouteError::internal().into_response()
+}
+
+fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, RouteError> {
+    serde_json::from_slice(body)
+        .map_err(|error| RouteError::invalid(format!("the body can't be read: {error}")))
+}
+
+fn empty() -> Json<serde_json::Value> {
+    Json(serde_json::json!({}))
+}

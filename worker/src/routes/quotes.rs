@@ -1,0 +1,102 @@
+//! POST /v1/quotes: the worker's signature under a job's publish + lock.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::State;
+use chainference_chain::Signer;
+use chainference_chain::terms::{JobTerms, Quote};
+use chainference_market::Prices;
+
+use super::error::RouteError;
+use super::{App, parse};
+use crate::metrics;
+
+/// A quote's blockhash is gone after so long, with room for slow slots, in seconds.
+const QUOTE_S: i64 = 90;
+/// A blockhash lives for 150 blocks; nodes may differ by a few.
+const BLOCKHASH_BLOCKS_MAX: u64 = 180;
+/// A job must leave time for one short call, in seconds.
+const SERVE_S_MIN: i64 = 5;
+/// The ledger's integers are signed.
+const STAKE_MAX: u64 = i64::MAX as u64;
+
+pub(super) async fn post(
+    State(app): State<Arc<App>>,
+    body: Bytes,
+) -> Result<Json<Quote>, RouteError> {
+    let outcome = quote(&app, &body).await;
+    metrics::quote(outcome.as_ref().map_or_else(RouteError::name, |_| "signed"));
+    outcome.map(Json)
+}
+
+async fn quote(app: &App, body: &[u8]) -> Result<Quote, RouteError> {
+    let terms: JobTerms = parse(body)?;
+    if app.settlement.is_draining() {
+        return Err(RouteError::draining());
+    }
+    if !app.engine.is_ready() || app.engine.free_seats() == 0 {
+        return Err(RouteError::busy("all slots of this worker are taken"));
+    }
+    let now_unix_s = app.settlement.now_unix_s();
+    check_terms(app, &terms, now_unix_s).map_err(RouteError::refused)?;
+    check_chain(app, &terms).await?;
+    app.settlement.quote(&terms, app.offer.prices).await?;
+    // The message is built from the terms: nothing that a client could add is ever signed.
+    let signature = terms.sign_as_worker(&app.operator);
+    Ok(Quote { signature, expires_unix_s: now_unix_s.saturating_add(QUOTE_S) })
+}
+
+/// What can be decided without the chain.
+fn check_terms(app: &App, terms: &JobTerms, now_unix_s: i64) -> Result<(), &'static str> {
+    if terms.worker != app.worker || terms.operator != app.operator.pubkey() {
+        return Err("these terms name another worker");
+    }
+    if terms.offer != app.offer.address || terms.model_hash != app.offer.model_hash {
+        return Err("these terms name an offer that this worker doesn't serve");
+    }
+    let highest = Prices {
+        input_per_mtok: terms.max_price_in_per_mtok,
+        output_per_mtok: terms.max_price_out_per_mtok,
+        charge_min: terms.stake,
+    };
+    if !app.offer.prices.within(&highest) {
+        return Err("the offer asks more than these terms allow");
+    }
+    if terms.stake == 0 || terms.stake < app.offer.prices.charge_min || terms.stake > STAKE_MAX {
+        return Err("the stake doesn't fit the offer");
+    }
+    let serve_s = terms.serve_until_unix_s.saturating_sub(now_unix_s);
+    if !(SERVE_S_MIN..=i64::from(app.limits.serve_max_s)).contains(&serve_s) {
+        return Err("serve_until is too near or too far");
+    }
+    // Accounts that stand in two roles at once would build a message of another shape.
+    let (client, ours) = ([terms.authority, terms.vault], [app.operator.pubkey(), app.owner]);
+    if client.iter().any(|key| ours.contains(key)) {
+        return Err("a worker doesn't serve itself");
+    }
+    Ok(())
+}
+
+/// The vault can pay, and the blockhash is of now.
+async fn check_chain(app: &App, terms: &JobTerms) -> Result<(), RouteError> {
+    let (vault, held, height) = tokio::try_join!(
+        app.chain.vault(&terms.vault),
+        app.chain.balance(&terms.vault),
+        app.chain.block_height(),
+    )?;
+    let vault = vault.ok_or_else(|| RouteError::refused("the vault doesn't exist"))?;
+    if !vault.is_client(&terms.authority) {
+        return Err(RouteError::refused("the authority may not publish for this vault"));
+    }
+    // The rent is the chain's to check: it refuses the publish, at no cost to the worker.
+    if held.0.saturating_sub(vault.reserved) < terms.stake {
+        return Err(RouteError::refused("the vault's free balance is smaller than the stake"));
+    }
+    let valid = height..=height.saturating_add(BLOCKHASH_BLOCKS_MAX);
+    if !valid.contains(&terms.last_valid_block_height) {
+        return Err(RouteError::refused("the blockhash is not recent"));
+    }
+    Ok(())
+}

@@ -1,0 +1,189 @@
+//! The worker from start to drain.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chainference_chain::{Chain, Keypair, Signer};
+use chainference_protocol::WorkerSecret;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::engine::{Engine, EngineOptions};
+use crate::keys::{read_keypair, read_x25519};
+use crate::ledger::Ledger;
+use crate::models::{ModelStore, Resolved};
+use crate::registration::{
+    Identity, ModelOffer, Registered, ensure_offer, ensure_worker, heartbeat, wait_for_market,
+};
+use crate::routes::{App, Limits, Offered, router};
+use crate::settlement::{Policy, Settings, Settlement};
+use crate::{Options, WorkerError, metrics, server};
+
+/// What open connections get after the last call has ended.
+const CONNECTIONS_DRAIN: Duration = Duration::from_secs(2);
+
+/// Serves a model until `shutdown`, then drains and returns.
+///
+/// # Errors
+/// [`WorkerError`]: what kept the worker from starting. Once it serves, trouble is logged and tried
+/// again.
+pub async fn run(options: Options, shutdown: CancellationToken) -> Result<(), WorkerError> {
+    let started = shutdown.run_until_cancelled(start(&options, &shutdown)).await;
+    let Some(started) = started.transpose()? else { return Ok(()) };
+    let Started { listener, app, background } = started;
+
+    let settlement = app.settlement.clone();
+    let serving = CancellationToken::new();
+    let served =
+        tokio::spawn(server::serve(listener, router(app), serving.clone(), CONNECTIONS_DRAIN));
+    shutdown.cancelled().await;
+    tracing::info!("draining: no new jobs, running calls may end");
+    // Vouchers must come in until the last call has ended: the server stops after the drain.
+    settlement.drain(Duration::from_secs(options.drain_s.into())).await;
+    serving.cancel();
+    served.await.ok();
+    background.cancel();
+    Ok(())
+}
+
+struct Started {
+    listener: TcpListener,
+    app: Arc<App>,
+    /// Ends the engine, the heartbeat and the watch: they live as long as calls may run.
+    background: CancellationToken,
+}
+
+async fn start(options: &Options, shutdown: &CancellationToken) -> Result<Started, WorkerError> {
+    let operator = Arc::new(read_keypair(&options.operator_key_path)?);
+    let x25519 = read_x25519(&options.x25519_key_path)?;
+    let ledger = Ledger::open(&options.ledger_path).await?;
+    let listener = TcpListener::bind(options.listen)
+        .await
+        .map_err(|source| WorkerError::Listen { listen: options.listen, source })?;
+    let chain = Chain::new(options.chain.clone(), options.commitment);
+    let background = CancellationToken::new();
+    let guard = background.clone().drop_guard();
+
+    let config = wait_for_market(&chain, options.chain_wait_s).await?;
+    let registered = ensure_worker(&chain, &config, &identity(options, &operator, &x25519)).await?;
+    // What is owed is claimed from here on, however long the model takes.
+    let settlement =
+        settle(options, &chain, ledger, registered, Arc::clone(&operator), &background).await?;
+
+    let (model, engine) = load(options, &background).await?;
+    let offer = model_offer(options, &model, &engine);
+    let address = ensure_offer(&chain, &options.owner_key_path, registered, &offer).await?;
+    tokio::spawn(heartbeat(
+        chain.clone(),
+        Arc::clone(&operator),
+        registered.worker,
+        options.heartbeat_s,
+        shutdown.clone(),
+    ));
+    tracing::info!(
+        listen = %options.listen,
+        worker = %registered.worker,
+        model = offer.model,
+        "worker ready"
+    );
+    let app = App {
+        settlement,
+        chain,
+        engine,
+        operator,
+        x25519,
+        owner: registered.owner,
+        worker: registered.worker,
+        offer: Offered {
+            address,
+            model_hash: chainference_chain::accounts::model_hash(&offer.model, &offer.quantisation),
+            model: offer.model,
+            prices: offer.prices,
+        },
+        limits: Limits {
+            serve_max_s: options.serve_max_s,
+            voucher_timeout: Duration::from_secs(options.voucher_timeout_s.into()),
+            call_max: Duration::from_secs(options.call_max_s.into()),
+        },
+        metrics: metrics::install(),
+    };
+    guard.disarm();
+    Ok(Started { listener, app: Arc::new(app), background })
+}
+
+fn identity<'a>(
+    options: &'a Options,
+    operator: &'a Keypair,
+    x25519: &WorkerSecret,
+) -> Identity<'a> {
+    Identity {
+        operator,
+        owner_key_path: &options.owner_key_path,
+        x25519: x25519.public().0,
+        endpoint_url: options.endpoint_url(),
+    }
+}
+
+/// Takes up the jobs of the ledger and watches them.
+async fn settle(
+    options: &Options,
+    chain: &Chain,
+    ledger: Ledger,
+    registered: Registered,
+    operator: Arc<Keypair>,
+    background: &CancellationToken,
+) -> Result<Settlement, WorkerError> {
+    let clock = chain.clock().await.map_err(crate::registration::RegistrationError::from)?;
+    tracing::debug!(operator = %operator.pubkey(), slot = clock.slot, "settlement begins");
+    let settings = Settings {
+        operator,
+        worker: registered.worker,
+        policy: Policy {
+            idle_s: options.idle_claim_s.into(),
+            claim_margin_s: options.claim_margin_s.into(),
+            slack_in_tokens: options.slack_in_tokens(),
+        },
+        jobs_max: options.jobs_max,
+        jobs_per_client_max: options.jobs_per_client_max,
+        credit_max: options.credit_max,
+    };
+    let settlement = Settlement::restore(chain.clone(), ledger, settings, clock.unix_s).await?;
+    let (watched, sweep_s, until) = (settlement.clone(), options.sweep_s, background.clone());
+    tokio::spawn(async move { watched.watch(sweep_s, until).await });
+    Ok(settlement)
+}
+
+async fn load(
+    options: &Options,
+    background: &CancellationToken,
+) -> Result<(Resolved, Engine), WorkerError> {
+    let store = ModelStore::new(options.models_path.clone(), options.hub.clone());
+    let model = store.resolve(&options.model, &*options.on_progress).await?;
+    tracing::info!(model = model.name, quantisation = model.quantisation, "model found, loading");
+    let engine = EngineOptions {
+        context_tokens: options.context_tokens,
+        slots: options.slots,
+        queue_max: options.queue_max,
+        threads: options.threads,
+        gpu_layers: options.gpu_layers,
+        ..EngineOptions::new(
+            options.engine_exe.clone(),
+            options.engine_args.clone(),
+            model.path.clone(),
+        )
+    };
+    let engine = Engine::start(engine, background.clone()).await?;
+    Ok((model, engine))
+}
+
+fn model_offer(options: &Options, model: &Resolved, engine: &Engine) -> ModelOffer {
+    ModelOffer {
+        model: model.name.clone(),
+        revision: model.revision.clone(),
+        quantisation: model.quantisation.clone(),
+        gguf_sha256: model.sha256,
+        tokenizer_sha256: model.tokenizer_sha256,
+        context_tokens: engine.facts().context_tokens,
+        prices: options.prices,
+    }
+}

@@ -1,0 +1,383 @@
+//! A job's life as its worker sees it: `(event, now) → command`, without clock, chain or disk.
+//!
+//! ```text
+//! Quoted ── seen locked ──▶ Locked ── claim due ──▶ Claiming ── landed, or seen settled ──▶ Ended
+//!    │                        ▲                         │
+//!    │ quote expired          └──── claim failed ───────┘ (looks at the chain, backs off)
+//!    ▼
+//!  Ended
+//! ```
+//! The one claim of a job is the final one: the money is reserved in the vault and the voucher is on
+//! disk, so claiming earlier would buy nothing but fees. Times are unix seconds of the chain's clock.
+
+use chainference_market::{Lamports, Prices, Totals};
+
+use crate::ledger::{ClaimEnd, JobEnd, StoredVoucher};
+
+/// The longest pause between two tries of a claim, in seconds.
+const RETRY_S_MAX: i64 = 60;
+
+/// When a job's money is fetched.
+#[derive(Clone, Copy, Debug)]
+pub struct Policy {
+    /// A job without a call for so long is claimed, though the client never said "last".
+    pub idle_s: i64,
+    /// The claim is sent at the latest so long before the chain's deadline.
+    pub claim_margin_s: i64,
+    /// How many prompt tokens beyond what is known to be produced a voucher may cover: a crash may
+    /// have lost the count of calls whose frames had been sent.
+    pub slack_in_tokens: u64,
+}
+
+/// What the chain shows under a job's address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnChain {
+    Absent { block_height: u64 },
+    Open,
+    Locked { claim_until_unix_s: i64, prices: Prices },
+    Settled { cost: Lamports },
+}
+
+#[derive(Clone, Copy, Debug)]
+pub enum Event {
+    Seen(OnChain),
+    CallBegan,
+    CallEnded,
+    /// A voucher is on disk.
+    Vouched {
+        voucher: StoredVoucher,
+        is_last: bool,
+    },
+    ClaimEnded(ClaimEnd),
+    /// The worker is about to stop.
+    Drain,
+    Tick,
+}
+
+/// What the shell must do; its outcome comes back as an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Command {
+    Nothing,
+    /// Claim the voucher, finally; without one, let go of the job.
+    Claim(Option<StoredVoucher>),
+    /// Look at the job on chain.
+    Look,
+    /// Book the end and forget the job.
+    End(JobEnd),
+}
+
+/// Whether output may be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gate {
+    /// So many tokens may, at least as many as were asked for.
+    Open { room_tokens: u64 },
+    /// The credit window is used up until a voucher comes.
+    Wait,
+    /// The stake can't pay for more.
+    StakeUsed,
+    /// The job takes no more: the client said "last", or it is being claimed.
+    Closed,
+}
+
+/// Why a call or a voucher is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    #[error("the job is not locked by this worker")]
+    NotLocked,
+    #[error("the job's time to serve is over")]
+    ServeOver,
+    #[error("the job takes no more calls")]
+    Closed,
+    #[error("the voucher is below the one that is held")]
+    GoesBack,
+    #[error("the cost is beyond the job's stake")]
+    BeyondStake,
+    #[error("the voucher covers more than was produced")]
+    BeyondProduced,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Quoted,
+    Locked { claim_until_unix_s: i64 },
+    Claiming { claim_until_unix_s: i64 },
+    Ended,
+}
+
+/// What never changes about a job.
+#[derive(Clone, Copy, Debug)]
+pub struct Agreed {
+    pub stake: Lamports,
+    pub serve_until_unix_s: i64,
+    /// The quote can't be used after this block height.
+    pub quote_last_valid_block_height: u64,
+}
+
+#[derive(Clone, Debug)]
+pub struct Life {
+    agreed: Agreed,
+    /// Quoted; replaced by the chain's snapshot once that is seen.
+    prices: Prices,
+    phase: Phase,
+    produced: Totals,
+    voucher: Option<StoredVoucher>,
+    /// Output at which a voucher was last asked for.
+    asked_out: u64,
+    is_last: bool,
+    is_draining: bool,
+    was_called: bool,
+    live_calls: u32,
+    idle_since_unix_s: i64,
+    failures: u32,
+    retry_at_unix_s: i64,
+}
+
+/// What the ledger knew of a job when the worker started.
+#[derive(Clone, Copy, Debug)]
+pub struct Restored {
+    /// `None` where the job was quoted and not yet seen on chain.
+    pub claim_until_unix_s: Option<i64>,
+    pub produced: Totals,
+    pub voucher: Option<StoredVoucher>,
+    pub is_last: bool,
+    pub was_called: bool,
+    /// A claim is on its way: its end comes as an event.
+    pub is_claiming: bool,
+}
+
+impl Life {
+    /// A job that is being quoted.
+    pub fn quoted(agreed: Agreed, prices: Prices, now_unix_s: i64) -> Self {
+        Self {
+            agreed,
+            prices,
+            phase: Phase::Quoted,
+            produced: Totals::ZERO,
+            voucher: None,
+            asked_out: 0,
+            is_last: false,
+            is_draining: false,
+            was_called: false,
+            live_calls: 0,
+            idle_since_unix_s: now_unix_s,
+            failures: 0,
+            retry_at_unix_s: now_unix_s,
+        }
+    }
+
+    /// A job found in the ledger at a start. No call of it lives any more.
+    pub fn restored(agreed: Agreed, prices: Prices, from: Restored, now_unix_s: i64) -> Self {
+        let mut life = Self::quoted(agreed, prices, now_unix_s);
+        life.phase = match from.claim_until_unix_s {
+            None => Phase::Quoted,
+            Some(claim_until_unix_s) if from.is_claiming => Phase::Claiming { claim_until_unix_s },
+            Some(claim_until_unix_s) => Phase::Locked { claim_until_unix_s },
+        };
+        life.voucher = from.voucher;
+        life.produced = rise(from.produced, life.vouched());
+        life.is_last = from.is_last;
+        life.was_called = from.was_called;
+        life
+    }
+
+    /// Tells what happened; returns what must be done now.
+    pub fn handle(&mut self, event: Event, now_unix_s: i64, policy: &Policy) -> Command {
+        match event {
+            Event::Seen(seen) => return self.seen(seen, now_unix_s, policy),
+            Event::ClaimEnded(end) => return self.claim_ended(end, now_unix_s),
+            Event::CallBegan => {
+                self.was_called = true;
+                self.live_calls += 1;
+            }
+            Event::CallEnded => {
+                self.live_calls = self.live_calls.saturating_sub(1);
+                self.idle_since_unix_s = now_unix_s;
+            }
+            Event::Vouched { voucher, is_last } => {
+                if voucher.totals.covers(self.vouched()) {
+                    self.voucher = Some(voucher);
+                    self.produced = rise(self.produced, voucher.totals);
+                }
+                self.is_last |= is_last;
+            }
+            Event::Drain => self.is_draining = true,
+            Event::Tick => {}
+        }
+        self.claim_if_due(now_unix_s, policy)
+    }
+
+    /// Whether another call may begin.
+    pub fn admits_call(&self, now_unix_s: i64) -> Result<(), Refusal> {
+        match self.phase {
+            Phase::Locked { .. } if self.is_last || self.is_draining => Err(Refusal::Closed),
+            Phase::Locked { .. } if now_unix_s >= self.agreed.serve_until_unix_s => {
+                Err(Refusal::ServeOver)
+            }
+            Phase::Locked { .. } => Ok(()),
+            Phase::Claiming { .. } | Phase::Ended => Err(Refusal::Closed),
+            Phase::Quoted => Err(Refusal::NotLocked),
+        }
+    }
+
+    /// Whether a voucher may be stored. A repeated one may.
+    pub fn admits_voucher(
+        &self,
+        totals: Totals,
+        window_tokens: u64,
+        policy: &Policy,
+    ) -> Result<(), Refusal> {
+        if !matches!(self.phase, Phase::Locked { .. }) {
+            return Err(Refusal::NotLocked);
+        }
+        if !totals.covers(self.vouched()) {
+            return Err(Refusal::GoesBack);
+        }
+        let cost = self.prices.cost(totals).map_err(|_| Refusal::BeyondStake)?;
+        if cost > self.agreed.stake {
+            return Err(Refusal::BeyondStake);
+        }
+        let most = Totals {
+            tokens_in: self.produced.tokens_in.saturating_add(policy.slack_in_tokens),
+            tokens_out: self.produced.tokens_out.saturating_add(window_tokens),
+        };
+        if most.covers(totals) { Ok(()) } else { Err(Refusal::BeyondProduced) }
+    }
+
+    /// Counts a call's prompt, unless the stake can't pay for it.
+    pub fn accept_input(&mut self, tokens_in: u64) -> Result<Totals, Refusal> {
+        let next = Totals {
+            tokens_in: self.produced.tokens_in.saturating_add(tokens_in),
+            tokens_out: self.produced.tokens_out,
+        };
+        if !self.affords(next) {
+            return Err(Refusal::BeyondStake);
+        }
+        self.produced = next;
+        Ok(next)
+    }
+
+    /// Whether `tokens_out` more tokens may be sent, by the stake and by the credit window, which is
+    /// counted from the last voucher on disk.
+    pub fn gate(&self, tokens_out: u64, window_tokens: u64) -> Gate {
+        if self.is_last || !matches!(self.phase, Phase::Locked { .. }) {
+            return Gate::Closed;
+        }
+        let affordable = self.affordable_out();
+        if affordable < tokens_out {
+            return Gate::StakeUsed;
+        }
+        let window_end = self.vouched().tokens_out.saturating_add(window_tokens);
+        let room_tokens = window_end.saturating_sub(self.produced.tokens_out).min(affordable);
+        if room_tokens < tokens_out { Gate::Wait } else { Gate::Open { room_tokens } }
+    }
+
+    /// Counts output that is being sent. `true`: half a window went by, ask for a voucher.
+    pub fn count_output(&mut self, tokens_out: u64, window_tokens: u64) -> bool {
+        self.produced.tokens_out = self.produced.tokens_out.saturating_add(tokens_out);
+        let since = self.vouched().tokens_out.max(self.asked_out);
+        let ask = self.produced.tokens_out.saturating_sub(since) >= (window_tokens / 2).max(1);
+        if ask {
+            self.asked_out = self.produced.tokens_out;
+        }
+        ask
+    }
+
+    /// The job's totals over all its calls.
+    pub fn produced(&self) -> Totals {
+        self.produced
+    }
+
+    pub fn prices(&self) -> Prices {
+        self.prices
+    }
+
+    /// Totals of the voucher that is held.
+    pub fn vouched(&self) -> Totals {
+        self.voucher.map_or(Totals::ZERO, |voucher| voucher.totals)
+    }
+
+    pub fn is_quoted(&self) -> bool {
+        self.phase == Phase::Quoted
+    }
+
+    fn seen(&mut self, seen: OnChain, now_unix_s: i64, policy: &Policy) -> Command {
+        match (self.phase, seen) {
+            (Phase::Ended, _) | (_, OnChain::Open) => return Command::Nothing,
+            (_, OnChain::Settled { cost }) => return self.end(JobEnd::Settled(Some(cost))),
+            (Phase::Quoted, OnChain::Absent { block_height }) => {
+                if block_height > self.agreed.quote_last_valid_block_height {
+                    return self.end(JobEnd::Dropped);
+                }
+            }
+            // Before its deadline a locked job can't be gone: the node lags behind.
+            (
+                Phase::Locked { claim_until_unix_s } | Phase::Claiming { claim_until_unix_s },
+                OnChain::Absent { .. },
+            ) if now_unix_s >= claim_until_unix_s => return self.end(JobEnd::Settled(None)),
+            (Phase::Locked { .. } | Phase::Claiming { .. }, OnChain::Absent { .. }) => {}
+            (Phase::Claiming { .. }, OnChain::Locked { claim_until_unix_s, .. }) => {
+                self.phase = Phase::Claiming { claim_until_unix_s };
+            }
+            (_, OnChain::Locked { claim_until_unix_s, prices }) => {
+                self.prices = prices;
+                self.phase = Phase::Locked { claim_until_unix_s };
+            }
+        }
+        self.claim_if_due(now_unix_s, policy)
+    }
+
+    fn claim_ended(&mut self, end: ClaimEnd, now_unix_s: i64) -> Command {
+        let Phase::Claiming { claim_until_unix_s } = self.phase else { return Command::Nothing };
+        if end == ClaimEnd::Landed {
+            let cost = self.prices.cost(self.vouched()).ok();
+            return self.end(JobEnd::Settled(cost));
+        }
+        self.phase = Phase::Locked { claim_until_unix_s };
+        self.failures = self.failures.saturating_add(1);
+        let pause_s = 1_i64.checked_shl(self.failures).unwrap_or(RETRY_S_MAX).min(RETRY_S_MAX);
+        self.retry_at_unix_s = now_unix_s.saturating_add(pause_s);
+        Command::Look
+    }
+
+    fn claim_if_due(&mut self, now_unix_s: i64, policy: &Policy) -> Command {
+        let Phase::Locked { claim_until_unix_s } = self.phase else { return Command::Nothing };
+        let is_late = now_unix_s >= claim_until_unix_s.saturating_sub(policy.claim_margin_s);
+        let is_idle = now_unix_s >= self.idle_since_unix_s.saturating_add(policy.idle_s);
+        let is_over = self.is_last
+            || self.is_draining
+            || now_unix_s >= self.agreed.serve_until_unix_s
+            || (self.was_called && is_idle);
+        let is_due = is_late || (is_over && self.live_calls == 0);
+        if !is_due || now_unix_s < self.retry_at_unix_s {
+            return Command::Nothing;
+        }
+        self.phase = Phase::Claiming { claim_until_unix_s };
+        Command::Claim(self.voucher)
+    }
+
+    fn end(&mut self, end: JobEnd) -> Command {
+        self.phase = Phase::Ended;
+        Command::End(end)
+    }
+
+    /// Output tokens that the rest of the stake pays for.
+    fn affordable_out(&self) -> u64 {
+        let price = |tokens: u64, per_mtok: u64| u128::from(tokens) * u128::from(per_mtok);
+        let used = price(self.produced.tokens_in, self.prices.input_per_mtok)
+            .saturating_add(price(self.produced.tokens_out, self.prices.output_per_mtok));
+        let left = price(self.agreed.stake.0, 1_000_000).saturating_sub(used);
+        let tokens = left.checked_div(u128::from(self.prices.output_per_mtok));
+        tokens.map_or(u64::MAX, |tokens| u64::try_from(tokens).unwrap_or(u64::MAX))
+    }
+
+    fn affords(&self, totals: Totals) -> bool {
+        self.prices.cost(totals).is_ok_and(|cost| cost <= self.agreed.stake)
+    }
+}
+
+fn rise(a: Totals, b: Totals) -> Totals {
+    Totals { tokens_in: a.tokens_in.max(b.tokens_in), tokens_out: a.tokens_out.max(b.tokens_out) }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,397 @@
+//! Jobs from quote to payment: the shell around [`life`]. It keeps the ledger, talks to the chain
+//! and wakes the calls that wait for a voucher.
+
+mod claims;
+mod clock;
+mod life;
+mod sweep;
+
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use chainference_chain::terms::JobTerms;
+use chainference_chain::{Chain, ChainError, Keypair, Pubkey, SignError};
+use chainference_market::{Lamports, Prices, Totals};
+use tokio::sync::{Semaphore, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::ledger::{JobEnd, Ledger, LedgerError, StoredVoucher, Unfinished, Write};
+pub(crate) use clock::{ChainTime, lock};
+use life::{Agreed, Command, Event, Life, Restored};
+pub use life::{Gate, Policy, Refusal};
+
+/// Claims that are sent at once: a burst of ended jobs must not flood the node.
+const CLAIMS_AT_ONCE: usize = 16;
+/// The smallest credit window, in output tokens.
+const WINDOW_TOKENS_MIN: u64 = 64;
+/// The window's length at the speed that is measured, in seconds.
+const WINDOW_S: u64 = 2;
+
+/// Limits and keys of the settlement.
+pub struct Settings {
+    pub operator: Arc<Keypair>,
+    /// Address of the worker's record.
+    pub worker: Pubkey,
+    pub policy: Policy,
+    pub jobs_max: usize,
+    pub jobs_per_client_max: usize,
+    /// The most credit of a window, by the job's output price.
+    pub credit_max: Lamports,
+}
+
+/// Why a job, a call or a voucher is not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum SettlementError {
+    #[error("this worker has no such job")]
+    UnknownJob,
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    #[error("the signature is not the job's session key's")]
+    ForeignSignature,
+    #[error("this call was served before")]
+    Replayed,
+    #[error("this client has too many live jobs here")]
+    ClientFull,
+    #[error("this worker has too many live jobs")]
+    Full,
+    #[error("this job was quoted before")]
+    QuotedBefore,
+    #[error("the job on chain is not the one that was quoted")]
+    TermsDiffer,
+    #[error("another claim of this job is on its way")]
+    ClaimPending,
+    #[error("the worker is shutting down")]
+    Draining,
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    #[error(transparent)]
+    Chain(#[from] ChainError),
+    #[error(transparent)]
+    Sign(#[from] SignError),
+    #[error("the terms can't be stored: {0}")]
+    Encode(#[from] serde_json::Error),
+}
+
+/// A live job.
+#[derive(Debug)]
+pub struct Job {
+    pub address: Pubkey,
+    pub terms: JobTerms,
+    life: Mutex<Life>,
+    calls: Mutex<HashSet<u32>>,
+    changed: watch::Sender<()>,
+}
+
+/// A cheap handle.
+#[derive(Clone)]
+pub struct Settlement(Arc<Shared>);
+
+struct Shared {
+    chain: Chain,
+    ledger: Ledger,
+    settings: Settings,
+    time: ChainTime,
+    jobs: Mutex<HashMap<Pubkey, Arc<Job>>>,
+    tokens_per_s: AtomicU64,
+    is_draining: AtomicBool,
+    claims_at_once: Semaphore,
+    tasks: TaskTracker,
+    /// Ends what waits for a chain that is away.
+    stop: CancellationToken,
+}
+
+impl Job {
+    fn new(terms: JobTerms, life: Life, calls: HashSet<u32>) -> Arc<Self> {
+        Arc::new(Self {
+            address: terms.job(),
+            terms,
+            life: Mutex::new(life),
+            calls: Mutex::new(calls),
+            changed: watch::Sender::new(()),
+        })
+    }
+
+    /// Changes whenever a voucher arrives or the job ends.
+    pub fn changes(&self) -> watch::Receiver<()> {
+        self.changed.subscribe()
+    }
+
+    pub fn produced(&self) -> Totals {
+        lock(&self.life).produced()
+    }
+
+    /// See [`Life::accept_input`].
+    pub fn accept_input(&self, tokens_in: u64) -> Result<Totals, Refusal> {
+        lock(&self.life).accept_input(tokens_in)
+    }
+}
+
+impl Settlement {
+    /// Takes up every job of the ledger that has not come to its end.
+    pub async fn restore(
+        chain: Chain,
+        ledger: Ledger,
+        settings: Settings,
+        chain_unix_s: i64,
+    ) -> Result<Self, SettlementError> {
+        let unfinished = ledger.unfinished().await?;
+        let settlement = Self(Arc::new(Shared {
+            chain,
+            ledger,
+            settings,
+            time: ChainTime::new(chain_unix_s),
+            jobs: Mutex::default(),
+            tokens_per_s: AtomicU64::new(0),
+            is_draining: AtomicBool::new(false),
+            claims_at_once: Semaphore::new(CLAIMS_AT_ONCE),
+            tasks: TaskTracker::new(),
+            stop: CancellationToken::new(),
+        }));
+        for found in unfinished {
+            settlement.take_up(found)?;
+        }
+        Ok(settlement)
+    }
+
+    fn take_up(&self, found: Unfinished) -> Result<(), SettlementError> {
+        let terms: JobTerms = serde_json::from_str(&found.job.terms)?;
+        let restored = Restored {
+            claim_until_unix_s: found.job.claim_until_unix_s,
+            produced: found.produced,
+            voucher: found.job.voucher,
+            is_last: found.job.is_last,
+            was_called: !found.calls.is_empty(),
+            is_claiming: found.pending_claim.is_some(),
+        };
+        let now = self.0.time.now_unix_s();
+        let life = Life::restored(agreed(&terms), found.job.prices, restored, now);
+        let job = Job::new(terms, life, found.calls.into_iter().collect());
+        lock(&self.0.jobs).insert(job.address, Arc::clone(&job));
+        tracing::info!(job = %job.address, claiming = restored.is_claiming, "job taken up again");
+        if let Some(claim) = found.pending_claim {
+            self.0.resume_claim(job, claim);
+        }
+        Ok(())
+    }
+
+    /// Reserves room for a job and writes it down, before its quote is signed. Asking again for the
+    /// same unused quote is fine.
+    pub async fn quote(&self, terms: &JobTerms, prices: Prices) -> Result<(), SettlementError> {
+        let shared = &self.0;
+        let now_unix_s = shared.time.now_unix_s();
+        let (job, vault) = (terms.job(), terms.vault);
+        let encoded = serde_json::to_string(terms)?;
+        let was_held = self.reserve(terms, prices, now_unix_s)?;
+        let write = Write::Quote { job, vault, terms: encoded, prices, now_unix_s };
+        match shared.ledger.write(write).await {
+            Ok(is_new) if is_new || was_held => Ok(()),
+            outcome => {
+                lock(&shared.jobs).remove(&job);
+                outcome?;
+                Err(SettlementError::QuotedBefore)
+            }
+        }
+    }
+
+    /// `true`: the same quote is held already.
+    fn reserve(
+        &self,
+        terms: &JobTerms,
+        prices: Prices,
+        now_unix_s: i64,
+    ) -> Result<bool, SettlementError> {
+        let shared = &self.0;
+        if shared.is_draining.load(Ordering::Relaxed) {
+            return Err(SettlementError::Draining);
+        }
+        let mut jobs = lock(&shared.jobs);
+        if let Some(held) = jobs.get(&terms.job()) {
+            let is_same = held.terms == *terms && lock(&held.life).is_quoted();
+            return if is_same { Ok(true) } else { Err(SettlementError::QuotedBefore) };
+        }
+        if jobs.len() >= shared.settings.jobs_max {
+            return Err(SettlementError::Full);
+        }
+        let of_client = jobs.values().filter(|job| job.terms.vault == terms.vault).count();
+        if of_client >= shared.settings.jobs_per_client_max {
+            return Err(SettlementError::ClientFull);
+        }
+        let life = Life::quoted(agreed(terms), prices, now_unix_s);
+        let job = Job::new(terms.clone(), life, HashSet::new());
+        jobs.insert(job.address, job);
+        Ok(false)
+    }
+
+    /// A live job of this worker.
+    pub fn job(&self, job: &Pubkey) -> Result<Arc<Job>, SettlementError> {
+        lock(&self.0.jobs).get(job).cloned().ok_or(SettlementError::UnknownJob)
+    }
+
+    /// Begins a call of a job that the chain shows locked. A number is taken once, also after a
+    /// restart. [`Self::end_call`] must follow.
+    pub async fn begin_call(&self, job: &Arc<Job>, call: u32) -> Result<(), SettlementError> {
+        if lock(&job.life).is_quoted() {
+            self.0.see_locked(job).await?;
+        }
+        let now_unix_s = self.0.time.now_unix_s();
+        lock(&job.life).admits_call(now_unix_s)?;
+        if !lock(&job.calls).insert(call) {
+            return Err(SettlementError::Replayed);
+        }
+        self.tell(job, Event::CallBegan);
+        Ok(())
+    }
+
+    /// Makes a begun call durable; tokens may be sent once this returns.
+    pub async fn store_call(&self, job: &Job, call: u32) -> Result<(), SettlementError> {
+        let now_unix_s = self.0.time.now_unix_s();
+        let write = Write::BeginCall { job: job.address, call, now_unix_s };
+        let is_new = self.0.ledger.write(write).await?;
+        if is_new { Ok(()) } else { Err(SettlementError::Replayed) }
+    }
+
+    /// Ends a begun call; `totals` are its own tokens.
+    pub async fn end_call(&self, job: &Arc<Job>, call: u32, totals: Totals, outcome: &'static str) {
+        let now_unix_s = self.0.time.now_unix_s();
+        let write = Write::EndCall { job: job.address, call, totals, outcome, now_unix_s };
+        if let Err(error) = self.0.ledger.write(write).await {
+            tracing::error!(%error, job = %job.address, "the end of a call could not be stored");
+        }
+        self.tell(job, Event::CallEnded);
+    }
+
+    /// Whether `tokens_out` more tokens of this job may be sent; counts them if so. The second value
+    /// asks for a voucher.
+    pub fn pass(&self, job: &Job, tokens_out: u64) -> (Gate, bool) {
+        let mut life = lock(&job.life);
+        let window = self.window_tokens(life.prices());
+        let gate = life.gate(tokens_out, window);
+        let ask = matches!(gate, Gate::Open { .. }) && life.count_output(tokens_out, window);
+        (gate, ask)
+    }
+
+    /// What [`Self::pass`] would say of the next token, without counting it.
+    pub fn gate(&self, job: &Job) -> Gate {
+        let life = lock(&job.life);
+        life.gate(1, self.window_tokens(life.prices()))
+    }
+
+    /// Stores a voucher whose signature was checked. It is on disk when this returns.
+    pub async fn voucher(
+        &self,
+        job: &Arc<Job>,
+        voucher: StoredVoucher,
+        is_last: bool,
+    ) -> Result<(), SettlementError> {
+        if lock(&job.life).is_quoted() {
+            self.0.see_locked(job).await?;
+        }
+        {
+            let life = lock(&job.life);
+            let window = self.window_tokens(life.prices());
+            life.admits_voucher(voucher.totals, window, &self.0.settings.policy)?;
+        }
+        let now_unix_s = self.0.time.now_unix_s();
+        let write = Write::Voucher { job: job.address, voucher, is_last, now_unix_s };
+        if !self.0.ledger.write(write).await? {
+            return Err(Refusal::GoesBack.into());
+        }
+        self.tell(job, Event::Vouched { voucher, is_last });
+        Ok(())
+    }
+
+    /// Whether an ended job had already covered this voucher: a client that lost the answer may post
+    /// its last one again.
+    pub async fn was_covered(&self, job: &Pubkey, totals: Totals) -> Result<bool, SettlementError> {
+        let stored = self.0.ledger.job(job).await?;
+        let held = stored.and_then(|stored| stored.voucher);
+        Ok(held.is_some_and(|held| held.totals.covers(totals)))
+    }
+
+    /// The credit window, in output tokens, at this output price.
+    fn window_tokens(&self, prices: Prices) -> u64 {
+        let by_speed = self.0.tokens_per_s.load(Ordering::Relaxed).saturating_mul(WINDOW_S);
+        let credit = u128::from(self.0.settings.credit_max.0) * 1_000_000;
+        let by_money = credit.checked_div(u128::from(prices.output_per_mtok));
+        let by_money =
+            by_money.map_or(u64::MAX, |tokens| u64::try_from(tokens).unwrap_or(u64::MAX));
+        by_speed.max(WINDOW_TOKENS_MIN).min(by_money).max(1)
+    }
+
+    /// Learns how fast calls run, for the credit window: one part in four is the newest.
+    pub fn observe_speed(&self, tokens_per_s: u64) {
+        let learn = |old: u64| if old == 0 { tokens_per_s } else { (3 * old + tokens_per_s) / 4 };
+        let speed = &self.0.tokens_per_s;
+        let _ = speed.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |old| Some(learn(old)));
+    }
+
+    pub fn live_jobs(&self) -> usize {
+        lock(&self.0.jobs).len()
+    }
+
+    pub fn now_unix_s(&self) -> i64 {
+        self.0.time.now_unix_s()
+    }
+
+    fn tell(&self, job: &Arc<Job>, event: Event) {
+        self.0.tell(job, event);
+    }
+}
+
+impl Shared {
+    /// Tells a job what happened and starts what must be done about it.
+    fn tell(self: &Arc<Self>, job: &Arc<Job>, event: Event) {
+        let command = self.handle(job, event);
+        if command != Command::Nothing {
+            let (shared, job) = (Arc::clone(self), Arc::clone(job));
+            self.tasks.spawn(async move { shared.carry_out(job, command).await });
+        }
+    }
+
+    fn handle(&self, job: &Job, event: Event) -> Command {
+        let now_unix_s = self.time.now_unix_s();
+        let command = lock(&job.life).handle(event, now_unix_s, &self.settings.policy);
+        job.changed.send_replace(());
+        command
+    }
+
+    /// Runs a command and those that its outcome brings.
+    async fn carry_out(self: Arc<Self>, job: Arc<Job>, mut command: Command) {
+        loop {
+            let event = match command {
+                Command::Nothing => return,
+                Command::Claim(voucher) => match self.claim(&job, voucher).await {
+                    Some(end) => Event::ClaimEnded(end),
+                    None => return, // stopping: the ledger knows what is owed
+                },
+                Command::Look => match self.look(&job).await {
+                    Ok(seen) => Event::Seen(seen),
+                    Err(_) => return, // the next tick tries again
+                },
+                Command::End(end) => return self.end(&job, end).await,
+            };
+            command = self.handle(&job, event);
+        }
+    }
+
+    async fn end(&self, job: &Job, end: JobEnd) {
+        let now_unix_s = self.time.now_unix_s();
+        let write = Write::EndJob { job: job.address, end, now_unix_s };
+        if let Err(error) = self.ledger.write(write).await {
+            tracing::error!(%error, job = %job.address, "the end of a job could not be stored");
+        }
+        lock(&self.jobs).remove(&job.address);
+        crate::metrics::job_ended(end);
+        tracing::info!(job = %job.address, ?end, "job ended");
+    }
+}
+
+fn agreed(terms: &JobTerms) -> Agreed {
+    Agreed {
+        stake: Lamports(terms.stake),
+        serve_until_unix_s: terms.serve_until_unix_s,
+        quote_last_valid_block_height: terms.last_valid_block_height,
+    }
+}

@@ -1,0 +1,112 @@
+//! The beat of the settlement: deadlines each second, the chain's own view from time to time, and
+//! the drain at the end.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use chainference_chain::accounts::Job as ChainJob;
+use chainference_chain::{ChainError, Pubkey};
+use tokio_util::sync::CancellationToken;
+
+use super::claims::{is_as_quoted, on_chain};
+use super::life::{Event, OnChain};
+use super::{Job, Settlement, Shared, lock};
+use crate::metrics;
+
+const TICK: Duration = Duration::from_secs(1);
+const DRAIN_POLL: Duration = Duration::from_millis(50);
+
+impl Settlement {
+    /// Watches deadlines and the chain until `shutdown`.
+    pub async fn watch(&self, sweep_s: u32, shutdown: CancellationToken) {
+        let mut ticks = tokio::time::interval(TICK);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut until_sweep_s = 0;
+        while shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
+            let jobs = self.0.all_jobs();
+            metrics::jobs_live(jobs.len());
+            for job in &jobs {
+                self.0.tell(job, Event::Tick);
+            }
+            if until_sweep_s > 0 {
+                until_sweep_s -= 1;
+                continue;
+            }
+            until_sweep_s = sweep_s.saturating_sub(1);
+            if let Err(error) = self.0.sweep(&jobs).await {
+                tracing::warn!(%error, "the chain is away: serving goes on, claims wait");
+            }
+        }
+    }
+
+    /// Takes nothing new, lets running calls end, claims what is owed, for at most `drain`. What is
+    /// left is in the ledger and is claimed after the next start.
+    pub async fn drain(&self, drain: Duration) {
+        let shared = &self.0;
+        shared.is_draining.store(true, Ordering::Relaxed);
+        for job in shared.all_jobs() {
+            shared.tell(&job, Event::Drain);
+        }
+        let settled = async {
+            while shared.all_jobs().iter().any(|job| !lock(&job.life).is_quoted()) {
+                tokio::time::sleep(DRAIN_POLL).await;
+            }
+        };
+        if tokio::time::timeout(drain, settled).await.is_err() {
+            let left = shared.all_jobs().len();
+            tracing::warn!(
+                left,
+                "jobs are left in the ledger and are claimed after the next start"
+            );
+        }
+        shared.stop.cancel();
+        shared.tasks.close();
+        // Submitting bounds itself; what it knows by then is stored.
+        tokio::time::timeout(Duration::from_secs(2), shared.tasks.wait()).await.ok();
+    }
+
+    /// Nothing new is taken from here on.
+    pub fn is_draining(&self) -> bool {
+        self.0.is_draining.load(Ordering::Relaxed)
+    }
+}
+
+impl Shared {
+    pub(super) fn all_jobs(&self) -> Vec<Arc<Job>> {
+        lock(&self.jobs).values().cloned().collect()
+    }
+
+    /// Compares every live job with the chain: deadlines that shrank, quotes that were used or
+    /// expired, jobs that others settled.
+    async fn sweep(self: &Arc<Self>, jobs: &[Arc<Job>]) -> Result<(), ChainError> {
+        self.time.set(self.chain.clock().await?.unix_s);
+        if jobs.is_empty() {
+            return Ok(());
+        }
+        // The height is read first: a quote used in between is found on chain, not dropped.
+        let block_height = self.chain.block_height().await?;
+        let on_chain_now: HashMap<Pubkey, ChainJob> =
+            self.chain.jobs_of_worker(&self.settings.worker).await?.into_iter().collect();
+        for job in jobs {
+            match on_chain_now.get(&job.address) {
+                Some(found) => self.compare(job, found).await,
+                None => self.tell(job, Event::Seen(OnChain::Absent { block_height })),
+            }
+        }
+        Ok(())
+    }
+
+    async fn compare(self: &Arc<Self>, job: &Arc<Job>, found: &ChainJob) {
+        if !lock(&job.life).is_quoted() {
+            return self.tell(job, Event::Seen(on_chain(found)));
+        }
+        if !is_as_quoted(found, job) {
+            tracing::error!(job = %job.address, "the job on chain is not the one that was quoted");
+        }
+        if let Err(error) = self.seen_locked(job, found).await {
+            tracing::error!(%error, job = %job.address, "a lock could not be stored");
+        }
+    }
+}
