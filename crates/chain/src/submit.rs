@@ -90,7 +90,7 @@ impl Chain {
         {
             return self.outcome(stored.signature, outcome).await.map(|()| true);
         }
-        if round % POLLS_PER_SEND != 0 {
+        if !round.is_multiple_of(POLLS_PER_SEND) {
             return Ok(false);
         }
         let sent = self.send(transaction).await?;

@@ -1,0 +1,232 @@
+//! The life of a job, with every lamport accounted for.
+
+mod common;
+
+use chainference_chain::accounts::{Config, Feedback, Job, JobStatus, SharesBps, UpdateConfigArgs, Vault, Worker};
+use chainference_chain::{Keypair, Lamports, Pubkey, Signer, address, instruction};
+use common::*;
+
+/// Every account that can hold money in these tests.
+fn all_accounts(market: &Market, jobs: &[Pubkey]) -> Vec<Pubkey> {
+    let mut keys = market.actors().to_vec();
+    keys.extend([market.platform, market.stakers, address::config()]);
+    keys.extend([market.vault(), market.worker(), market.offer()]);
+    keys.extend(jobs);
+    keys
+}
+
+#[track_caller]
+fn check_conservation(market: &Market, jobs: &[Pubkey]) {
+    let held: u64 = all_accounts(market, jobs).iter().map(|key| market.balance(key)).sum();
+    assert_eq!(held + market.fees, market.minted, "what is held and what the chain took is what was given");
+}
+
+#[test]
+fn a_job_from_publish_to_close_moves_its_cost_and_nothing_else() {
+    let mut market = Market::new();
+    let (vault, worker) = (market.vault(), market.worker());
+    let (vault_before, worker_before) = (market.balance(&vault), market.balance(&worker));
+    let gateway_before = market.balance(&market.gateway.pubkey());
+
+    let job = market.locked_job();
+    assert_eq!(market.load::<Job>(&job.address).status, JobStatus::Locked);
+    assert_eq!(market.load::<Vault>(&vault).reserved, STAKE);
+    assert_eq!(market.load::<Worker>(&worker).live_jobs, 1);
+    assert_eq!(market.balance(&vault), vault_before, "a stake is reserved, not moved");
+    check_conservation(&market, &[job.address]);
+
+    market.claim(&job, totals(10_000, 0), false).unwrap(); // 6,000 lamports
+    market.claim(&job, totals(10_000, 10_001), true).unwrap(); // 18,001.2 → 18,002 in all
+    let cost = 18_002;
+    let (worker_part, platform_part) = (5_400 + 10_801, 600 + 1_201); // each claim rounds for the platform
+    assert_eq!(worker_part + platform_part, cost);
+
+    let settled: Job = market.load(&job.address);
+    assert_eq!((settled.status, settled.credited), (JobStatus::Settled, cost));
+    let record: Worker = market.load(&worker);
+    assert_eq!((record.earnings, record.fees_platform, record.fees_stakers), (worker_part, platform_part, 0));
+    assert_eq!((record.live_jobs, record.jobs_completed, record.fees_completed), (0, 1, platform_part));
+    assert_eq!(market.load::<Vault>(&vault).reserved, 0, "the rest of the stake is free");
+    assert_eq!(market.balance(&vault), vault_before - cost);
+    assert_eq!(market.balance(&worker), worker_before + cost);
+    check_conservation(&market, &[job.address]);
+
+    market.warp(1_501, 600);
+    let gateway = market.gateway.insecure_clone();
+    let close = market.close_instruction(&job, &gateway.pubkey(), Feedback::Ok);
+    market.send(&[close], &gateway, &[]).unwrap();
+    assert!(!market.exists(&job.address));
+    let fees = 3 * FEE_PER_SIGNATURE; // publish+lock carries two signatures, close one; the worker pays its claims
+    assert_eq!(market.balance(&gateway.pubkey()), gateway_before - fees, "the job's rent is back");
+    check_conservation(&market, &[job.address]);
+}
+
+#[test]
+fn a_whole_market_closes_without_a_lamport_left_over() {
+    let mut market = Market::new();
+    let [wallet, owner, gateway] = [&market.wallet, &market.owner, &market.gateway].map(Keypair::insecure_clone);
+    let job = market.locked_job();
+    market.claim(&job, totals(1, 1), true).unwrap();
+    market.warp(1_501, 600);
+    let close = market.close_instruction(&job, &gateway.pubkey(), Feedback::None);
+    market.send(&[close], &gateway, &[]).unwrap();
+
+    let config: Config = market.load(&address::config());
+    let (key, worker, offer) = (owner.pubkey(), market.worker(), market.offer());
+    let earned = 1_800;
+    let before = market.balance(&key);
+    market.send(&[instruction::withdraw_earnings(&key)], &gateway, &[]).unwrap();
+    assert_eq!(market.balance(&key), before + earned, "anyone may send it, the owner gets it");
+    market.send(&[instruction::sweep_fees(&worker, &config)], &gateway, &[]).unwrap();
+    assert_eq!(market.balance(&market.platform), SOL + 200);
+
+    let leave = [instruction::retire_worker(&key), instruction::retract_offer(&key, &offer)];
+    market.send(&leave, &owner, &[]).unwrap();
+    market.send(&[instruction::close_vault(&wallet.pubkey())], &wallet, &[]).unwrap();
+    for gone in [worker, offer, market.vault()] {
+        assert!(!market.exists(&gone));
+    }
+    check_conservation(&market, &[job.address]);
+    let owner_fees = 2 * FEE_PER_SIGNATURE;
+    assert_eq!(market.balance(&key), 10 * SOL - owner_fees + earned, "bond and rents are back");
+}
+
+#[test]
+fn a_dead_worker_costs_the_client_nothing() {
+    let mut market = Market::new();
+    let job = market.locked_job();
+    let gateway = market.gateway.insecure_clone();
+    let vault_before = market.balance(&market.vault());
+    let terms = &job.terms;
+    let finish = instruction::finish(&terms.authority, &terms.vault, &job.address);
+    market.send(&[finish], &gateway, &[]).unwrap();
+    let finished: Job = market.load(&job.address);
+    assert_eq!(finished.claim_until_unix_s, market.clock().unix_timestamp + i64::from(GRACE_S));
+
+    let expire = instruction::expire(&job.terms.vault, &job.address, Some(job.terms.worker));
+    market.warp(1, i64::from(GRACE_S) - 1);
+    assert_eq!(market.send(&[expire.clone()], &gateway, &[]), Err("TooEarlyToExpire".into()));
+    market.warp(1, 1);
+    let stranger = market.admin.insecure_clone();
+    market.send(&[expire], &stranger, &[]).unwrap();
+
+    assert_eq!(market.balance(&market.vault()), vault_before);
+    assert_eq!(market.load::<Vault>(&market.vault()).reserved, 0);
+    let worker: Worker = market.load(&market.worker());
+    assert_eq!((worker.live_jobs, worker.jobs_completed, worker.earnings), (0, 0, 0), "nothing paid moves nothing");
+    check_conservation(&market, &[job.address]);
+}
+
+#[test]
+fn an_expired_job_keeps_what_was_claimed_before() {
+    let mut market = Market::new();
+    let job = market.locked_job();
+    market.claim(&job, totals(10_000, 0), false).unwrap();
+    market.warp(1, SERVE_S + i64::from(GRACE_S));
+    let expire = instruction::expire(&job.terms.vault, &job.address, Some(job.terms.worker));
+    let anyone = market.admin.insecure_clone();
+    market.send(&[expire], &anyone, &[]).unwrap();
+    let worker: Worker = market.load(&market.worker());
+    assert_eq!((worker.earnings, worker.fees_platform, worker.jobs_completed), (5_400, 600, 1));
+    assert_eq!(market.load::<Vault>(&market.vault()).reserved, 0);
+    check_conservation(&market, &[job.address]);
+}
+
+#[test]
+fn a_worker_lets_go_with_a_final_claim_of_nothing() {
+    let mut market = Market::new();
+    let job = market.locked_job();
+    let operator = market.operator.insecure_clone();
+    market.send(&instruction::claim(&job.claim(None, true)), &operator, &[]).unwrap();
+    let settled: Job = market.load(&job.address);
+    assert_eq!((settled.status, settled.credited), (JobStatus::Settled, 0));
+    assert_eq!(market.load::<Vault>(&market.vault()).reserved, 0);
+    check_conservation(&market, &[job.address]);
+}
+
+#[test]
+fn a_cancelled_job_keeps_its_address_taken_until_the_slot_window_is_over() {
+    let mut market = Market::new();
+    let job = market.open_job();
+    let gateway = market.gateway.insecure_clone();
+    let terms = &job.terms;
+    let cancel = instruction::cancel(&terms.authority, &terms.vault, &job.address);
+    market.send(&[cancel], &gateway, &[]).unwrap();
+    assert_eq!(market.load::<Vault>(&market.vault()).reserved, 0);
+
+    let again = instruction::publish(&terms.authority, &terms.vault, publish_args(terms));
+    let refused = market.send(&[again.clone()], &gateway, &[]).unwrap_err();
+    assert!(refused.contains("Custom(0)"), "the address is in use: {refused}");
+    let close = market.close_instruction(&job, &gateway.pubkey(), Feedback::None);
+    market.warp(1_500, 600);
+    assert_eq!(market.send(&[close.clone()], &gateway, &[]), Err("TooEarlyToClose".into()));
+    market.warp(1, 0);
+    market.send(&[close], &gateway, &[]).unwrap();
+    let mut late = job.terms.clone();
+    late.serve_until_unix_s = market.clock().unix_timestamp + SERVE_S;
+    let revived = instruction::publish(&late.authority, &late.vault, publish_args(&late));
+    assert_eq!(market.send(&[revived], &gateway, &[]), Err("BadOpenSlot".into()));
+    check_conservation(&market, &[job.address]);
+}
+
+#[test]
+fn anyone_returns_the_rent_to_who_paid_it_after_an_hour() {
+    let mut market = Market::new();
+    let job = market.locked_job();
+    market.claim(&job, totals(1, 1), true).unwrap();
+    let stranger = market.admin.insecure_clone();
+    let close = market.close_instruction(&job, &stranger.pubkey(), Feedback::None);
+    market.warp(9_000, 3_599);
+    assert_eq!(market.send(&[close.clone()], &stranger, &[]), Err("TooEarlyToClose".into()));
+    market.warp(1, 1);
+    let (rent, before) = (market.balance(&job.address), market.balance(&job.terms.authority));
+    market.send(&[close], &stranger, &[]).unwrap();
+    assert_eq!(market.balance(&job.terms.authority), before + rent);
+    assert_eq!(market.load::<Vault>(&market.vault()).unclosed_jobs, 0);
+}
+
+#[test]
+fn later_prices_and_shares_do_not_touch_a_locked_job() {
+    let mut market = Market::new();
+    let job = market.locked_job();
+    let [admin, owner, operator] = [&market.admin, &market.owner, &market.operator].map(Keypair::insecure_clone);
+    let dearer = chainference_chain::accounts::UpdateOfferArgs {
+        price_in_per_mtok: Some(PRICE_IN * 100),
+        charge_min: Some(STAKE),
+        ..Default::default()
+    };
+    market.send(&[instruction::update_offer(&owner.pubkey(), &market.offer(), dearer)], &owner, &[]).unwrap();
+    let shares = SharesBps { worker: 0, stakers: 10_000, platform: 0 };
+    let update = UpdateConfigArgs { shares: Some(shares), ..Default::default() };
+    market.send(&[instruction::update_config(&admin.pubkey(), update)], &admin, &[]).unwrap();
+    market.send(&instruction::claim(&job.claim(Some(totals(10_000, 0)), true)), &operator, &[]).unwrap();
+    let worker: Worker = market.load(&market.worker());
+    assert_eq!((worker.earnings, worker.fees_platform, worker.fees_stakers), (5_400, 600, 0));
+}
+
+#[test]
+fn a_plain_transfer_to_a_vault_is_a_deposit() {
+    let mut market = Market::new();
+    let wallet = market.wallet.insecure_clone();
+    let vault = market.vault();
+    market.mint(&vault, SOL);
+    let all = instruction::withdraw(&wallet.pubkey(), Lamports(DEPOSIT + SOL));
+    market.send(&[all], &wallet, &[]).unwrap();
+    assert_eq!(market.balance(&vault), market.rent(&vault), "the rent stays");
+    check_conservation(&market, &[]);
+}
+
+#[test]
+fn a_flag_weighs_what_the_platform_earned_on_the_job() {
+    let mut market = Market::new();
+    let job = market.locked_job();
+    market.claim(&job, totals(10_000, 0), true).unwrap();
+    market.warp(1_501, 0);
+    let gateway = market.gateway.insecure_clone();
+    let close = market.close_instruction(&job, &gateway.pubkey(), Feedback::Flag);
+    market.send(&[close], &gateway, &[]).unwrap();
+    let worker: Worker = market.load(&market.worker());
+    assert_eq!((worker.fees_completed, worker.fees_flagged), (600, 600));
+    assert_eq!((worker.jobs_completed, worker.jobs_flagged), (1, 1));
+    assert_eq!(worker.success_bps(2_000), 7_692); // (2,000 + 600 − 600) / 2,600
+}
