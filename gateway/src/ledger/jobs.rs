@@ -1,0 +1,366 @@
+//! The jobs that this gateway has meant, sent, used, and brought to an end.
+
+use std::fmt;
+
+use chainference_market::{Lamports, Prices};
+use serde::Serialize;
+use sqlx::{Row, sqlite::SqliteRow};
+
+use super::{Ledger, LedgerError, from_sql, to_sql};
+
+/// Where a job stands, as this gateway knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum JobStatus {
+    /// Its session key and terms are stored; nothing has left this machine.
+    Intended,
+    /// Its transaction is signed and stored, and may have been sent.
+    Submitted,
+    /// On chain, and a call may be using it.
+    Locked,
+    /// Nothing more will be called on it; the worker may claim.
+    Ended,
+    /// The chain has settled it: what was paid and what came back is final.
+    Settled,
+    /// Its account is gone and its rent returned.
+    Closed,
+    /// It never came onto the chain.
+    Failed,
+}
+
+impl JobStatus {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Intended => "intended",
+            Self::Submitted => "submitted",
+            Self::Locked => "locked",
+            Self::Ended => "ended",
+            Self::Settled => "settled",
+            Self::Closed => "closed",
+            Self::Failed => "failed",
+        }
+    }
+
+    fn from_name(name: &str) -> Option<Self> {
+        [
+            Self::Intended,
+            Self::Submitted,
+            Self::Locked,
+            Self::Ended,
+            Self::Settled,
+            Self::Closed,
+            Self::Failed,
+        ]
+        .into_iter()
+        .find(|status| status.name() == name)
+    }
+}
+
+/// The secret that signs a job's vouchers, in base58. Never printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SessionKey(pub String);
+
+impl fmt::Debug for SessionKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SessionKey(…)")
+    }
+}
+
+/// A job before anything of it has left this machine.
+#[derive(Clone, Debug)]
+pub struct NewJob {
+    /// The job's address, in base58.
+    pub id: String,
+    pub call_id: String,
+    pub model: String,
+    pub quantisation: String,
+    /// Address of the worker's record.
+    pub worker: String,
+    pub endpoint: String,
+    pub session_key: SessionKey,
+    /// The terms as JSON.
+    pub terms: String,
+    pub open_slot: u64,
+    pub stake: Lamports,
+    pub prices: Prices,
+}
+
+/// A job's row.
+#[derive(Clone, Debug)]
+pub struct JobRow {
+    pub id: String,
+    pub call_id: String,
+    pub status: JobStatus,
+    pub worker: String,
+    pub endpoint: String,
+    pub session_key: SessionKey,
+    pub terms: String,
+    pub open_slot: u64,
+    pub stake: Lamports,
+    pub prices: Prices,
+    pub ended_at_ms: Option<i64>,
+}
+
+/// What the outside may see of a job. Amounts are lamports.
+#[derive(Clone, Debug, Serialize)]
+pub struct JobSummary {
+    pub id: String,
+    pub call: String,
+    pub status: JobStatus,
+    pub model: String,
+    pub quantisation: String,
+    pub worker: String,
+    pub stake: u64,
+    pub paid: u64,
+    pub refund: u64,
+    /// Fees of the transactions of this gateway that landed.
+    pub fees: u64,
+    /// Rent that the job's account holds; returned when it is closed.
+    pub rent: u64,
+    pub tokens_in: u64,
+    pub tokens_out: u64,
+    pub error: Option<String>,
+    pub created_unix_ms: i64,
+    pub updated_unix_ms: i64,
+}
+
+impl Ledger {
+    /// Stores a job's intent.
+    ///
+    /// # Errors
+    /// [`LedgerError`]
+    pub async fn intend_job(&self, job: &NewJob, now_ms: i64) -> Result<(), LedgerError> {
+        sqlx::query(
+            "INSERT INTO jobs (id, call_id, status, model, quantisation, worker, endpoint,
+                 session_key, terms, open_slot, stake, price_in_per_mtok, price_out_per_mtok,
+                 charge_min, created_at, updated_at)
+             VALUES (?, ?, 'intended', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        )
+        .bind(&job.id)
+        .bind(&job.call_id)
+        .bind(&job.model)
+        .bind(&job.quantisation)
+        .bind(&job.worker)
+        .bind(&job.endpoint)
+        .bind(&job.session_key.0)
+        .bind(&job.terms)
+        .bind(to_sql(job.open_slot)?)
+        .bind(to_sql(job.stake.0)?)
+        .bind(to_sql(job.prices.input_per_mtok)?)
+        .bind(to_sql(job.prices.output_per_mtok)?)
+        .bind(to_sql(job.prices.charge_min)?)
+        .bind(now_ms)
+        .bind(now_ms)
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+
+    /// The job is on chain; its account holds `rent`.
+    ///
+    /// # Errors
+    /// [`LedgerError::Transition`], unless it was submitted.
+    pub async fn lock_job(&self, job: &str, rent: Lamports, now: i64) -> Result<(), LedgerError> {
+        let done = sqlx::query(
+            "UPDATE jobs SET status = 'locked', rent = ?, updated_at = ?
+             WHERE id = ? AND status IN ('submitted', 'locked')",
+        )
+        .bind(to_sql(rent.0)?)
+        .bind(now)
+        .bind(job)
+        .execute(&self.pool)
+        .await?;
+        expect_one(done.rows_affected(), job, "locked")
+    }
+
+    /// Nothing more will be called on the job. Its first end counts.
+    ///
+    /// # Errors
+    /// [`LedgerError::Transition`], unless it was locked.
+    pub async fn end_job(
+        &self,
+        job: &str,
+        error: Option<&str>,
+        now_ms: i64,
+    ) -> Result<(), LedgerError> {
+        let done = sqlx::query(
+            "UPDATE jobs SET status = 'ended', error = COALESCE(error, ?),
+                             ended_at = COALESCE(ended_at, ?), updated_at = ?
+             WHERE id = ? AND status IN ('locked', 'ended')",
+        )
+        .bind(error)
+        .bind(now_ms)
+        .bind(now_ms)
+        .bind(job)
+        .execute(&self.pool)
+        .await?;
+        expect_one(done.rows_affected(), job, "ended")
+    }
+
+    /// The chain has settled the job.
+    ///
+    /// # Errors
+    /// [`LedgerError::Transition`], unless it was on chain.
+    pub async fn settle_job(
+        &self,
+        job: &str,
+        paid: Lamports,
+        refund: Lamports,
+        now_ms: i64,
+    ) -> Result<(), LedgerError> {
+        let done = sqlx::query(
+            "UPDATE jobs SET status = 'settled', paid = ?, refund = ?, updated_at = ?
+             WHERE id = ? AND status IN ('submitted', 'locked', 'ended')",
+        )
+        .bind(to_sql(paid.0)?)
+        .bind(to_sql(refund.0)?)
+        .bind(now_ms)
+        .bind(job)
+        .execute(&self.pool)
+        .await?;
+        expect_one(done.rows_affected(), job, "settled")
+    }
+
+    /// The job's account is gone.
+    ///
+    /// # Errors
+    /// [`LedgerError::Transition`], where it never was on chain, or is closed already.
+    pub async fn close_job(&self, job: &str, now_ms: i64) -> Result<(), LedgerError> {
+        let done = sqlx::query(
+            "UPDATE jobs SET status = 'closed', updated_at = ?
+             WHERE id = ? AND status IN ('submitted', 'locked', 'ended', 'settled')",
+        )
+        .bind(now_ms)
+        .bind(job)
+        .execute(&self.pool)
+        .await?;
+        expect_one(done.rows_affected(), job, "closed")
+    }
+
+    /// The job never came onto the chain.
+    ///
+    /// # Errors
+    /// [`LedgerError::Transition`], once it was there.
+    pub async fn fail_job(&self, job: &str, error: &str, now_ms: i64) -> Result<(), LedgerError> {
+        let done = sqlx::query(
+            "UPDATE jobs SET status = 'failed', error = ?, updated_at = ?
+             WHERE id = ? AND status IN ('intended', 'submitted')",
+        )
+        .bind(error)
+        .bind(now_ms)
+        .bind(job)
+        .execute(&self.pool)
+        .await?;
+        expect_one(done.rows_affected(), job, "failed")
+    }
+
+    /// Records something that is wrong with a job, without moving it on.
+    ///
+    /// # Errors
+    /// [`LedgerError::Database`]
+    pub async fn note_on_job(&self, job: &str, error: &str) -> Result<(), LedgerError> {
+        sqlx::query("UPDATE jobs SET error = ? WHERE id = ?")
+            .bind(error)
+            .bind(job)
+            .execute(&self.pool)
+            .await?;
+        Ok(())
+    }
+
+    /// # Errors
+    /// [`LedgerError`]
+    pub async fn job(&self, job: &str) -> Result<Option<JobRow>, LedgerError> {
+        let row = sqlx::query("SELECT * FROM jobs WHERE id = ?")
+            .bind(job)
+            .fetch_optional(&self.pool)
+            .await?;
+        row.as_ref().map(read_row).transpose()
+    }
+
+    /// All jobs that are not at their end yet, oldest first.
+    ///
+    /// # Errors
+    /// [`LedgerError`]
+    pub async fn unfinished_jobs(&self) -> Result<Vec<JobRow>, LedgerError> {
+        let rows = sqlx::query(
+            "SELECT * FROM jobs WHERE status NOT IN ('closed', 'failed') ORDER BY created_at, id",
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        rows.iter().map(read_row).collect()
+    }
+
+    /// All jobs, newest first.
+    ///
+    /// # Errors
+    /// [`LedgerError`]
+    pub async fn list_jobs(&self) -> Result<Vec<JobSummary>, LedgerError> {
+        let rows = sqlx::query(
+            "SELECT jobs.*,
+                 (SELECT COALESCE(SUM(fee), 0) FROM transactions
+                  WHERE transactions.job = jobs.id AND transactions.status = 'landed') AS fees,
+                 (SELECT COALESCE(MAX(tokens_in), 0) FROM vouchers
+                  WHERE vouchers.job = jobs.id) AS tokens_in,
+                 (SELECT COALESCE(MAX(tokens_out), 0) FROM vouchers
+                  WHERE vouchers.job = jobs.id) AS tokens_out
+             FROM jobs ORDER BY created_at DESC, id",
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        rows.iter().map(read_summary).collect()
+    }
+}
+
+fn expect_one(rows: u64, job: &str, to: &'static str) -> Result<(), LedgerError> {
+    if rows == 1 { Ok(()) } else { Err(LedgerError::Transition { job: job.to_owned(), to }) }
+}
+
+fn unsigned(row: &SqliteRow, column: &str) -> Result<u64, LedgerError> {
+    from_sql(row.try_get(column)?, column)
+}
+
+fn status(row: &SqliteRow) -> Result<JobStatus, LedgerError> {
+    let name: String = row.try_get("status")?;
+    JobStatus::from_name(&name).ok_or(LedgerError::Corrupt { what: format!("status {name}") })
+}
+
+fn read_row(row: &SqliteRow) -> Result<JobRow, LedgerError> {
+    Ok(JobRow {
+        id: row.try_get("id")?,
+        call_id: row.try_get("call_id")?,
+        status: status(row)?,
+        worker: row.try_get("worker")?,
+        endpoint: row.try_get("endpoint")?,
+        session_key: SessionKey(row.try_get("session_key")?),
+        terms: row.try_get("terms")?,
+        open_slot: unsigned(row, "open_slot")?,
+        stake: Lamports(unsigned(row, "stake")?),
+        prices: Prices {
+            input_per_mtok: unsigned(row, "price_in_per_mtok")?,
+            output_per_mtok: unsigned(row, "price_out_per_mtok")?,
+            charge_min: unsigned(row, "charge_min")?,
+        },
+        ended_at_ms: row.try_get("ended_at")?,
+    })
+}
+
+fn read_summary(row: &SqliteRow) -> Result<JobSummary, LedgerError> {
+    Ok(JobSummary {
+        id: row.try_get("id")?,
+        call: row.try_get("call_id")?,
+        status: status(row)?,
+        model: row.try_get("model")?,
+        quantisation: row.try_get("quantisation")?,
+        worker: row.try_get("worker")?,
+        stake: unsigned(row, "stake")?,
+        paid: unsigned(row, "paid")?,
+        refund: unsigned(row, "refund")?,
+        fees: unsigned(row, "fees")?,
+        rent: unsigned(row, "rent")?,
+        tokens_in: unsigned(row, "tokens_in")?,
+        tokens_out: unsigned(row, "tokens_out")?,
+        error: row.try_get("error")?,
+        created_unix_ms: row.try_get("created_at")?,
+        updated_unix_ms: row.try_get("updated_at")?,
+    })
+}

@@ -1,0 +1,124 @@
+//! The gateway's ledger: what was meant, what was sent, and what came of it.
+//!
+//! A row is durable before what it speaks of leaves this machine. Nothing here speaks to a chain.
+
+mod calls;
+mod jobs;
+mod transactions;
+mod vouchers;
+
+pub use calls::CallEnd;
+pub use jobs::{JobRow, JobStatus, JobSummary, NewJob, SessionKey};
+pub use transactions::{StoredTransaction, TransactionKind, TransactionStatus};
+pub use vouchers::StoredVoucher;
+
+use std::{
+    fs::{self, OpenOptions, Permissions},
+    io,
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use sqlx::{
+    SqlitePool,
+    migrate::Migrator,
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+};
+use thiserror::Error;
+
+static MIGRATIONS: Migrator = sqlx::migrate!("../migrations/gateway");
+
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+const CONNECTIONS_MAX: u32 = 4;
+
+#[derive(Debug, Error)]
+pub enum LedgerError {
+    #[error("ledger file {path}: {source}")]
+    File { path: PathBuf, source: io::Error },
+    #[error("ledger: {0}")]
+    Database(#[from] sqlx::Error),
+    #[error("ledger migrations: {0}")]
+    Migration(#[from] sqlx::migrate::MigrateError),
+    #[error("job {job} can't become {to}")]
+    Transition { job: String, to: &'static str },
+    #[error("ledger row of {what} can't be read")]
+    Corrupt { what: String },
+    #[error("{value} does not fit into the ledger")]
+    TooLarge { value: u64 },
+}
+
+/// A handle on the ledger's database. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Ledger {
+    pool: SqlitePool,
+}
+
+impl Ledger {
+    /// Opens the ledger at `path`, makes it where there is none (mode 0600), brings its schema up
+    /// to date.
+    ///
+    /// # Errors
+    /// [`LedgerError`], where the file can't be opened, or was written by a newer version.
+    pub async fn open(path: &Path) -> Result<Self, LedgerError> {
+        make_private(path).map_err(|source| LedgerError::File { path: path.to_owned(), source })?;
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .journal_mode(SqliteJournalMode::Wal)
+            // A commit is on the disk when it returns: an intent that a power cut takes back
+            // would leave a job without its session key.
+            .synchronous(SqliteSynchronous::Full)
+            .foreign_keys(true)
+            .busy_timeout(BUSY_TIMEOUT);
+        let pool =
+            SqlitePoolOptions::new().max_connections(CONNECTIONS_MAX).connect_with(options).await?;
+        MIGRATIONS.run(&pool).await?;
+        Ok(Self { pool })
+    }
+
+    /// Opens an existing ledger to look into, beside a gateway that may be running.
+    ///
+    /// # Errors
+    /// [`LedgerError`], where there is none.
+    pub async fn open_read_only(path: &Path) -> Result<Self, LedgerError> {
+        let options =
+            SqliteConnectOptions::new().filename(path).read_only(true).busy_timeout(BUSY_TIMEOUT);
+        let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options).await?;
+        Ok(Self { pool })
+    }
+
+    /// Whether the database answers.
+    ///
+    /// # Errors
+    /// [`LedgerError::Database`], where it doesn't.
+    pub async fn health(&self) -> Result<(), LedgerError> {
+        sqlx::query("SELECT 1 FROM jobs LIMIT 1").fetch_optional(&self.pool).await?;
+        Ok(())
+    }
+
+    /// Waits for what is being written, then closes the file.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+}
+
+/// SQLite gives its side files the mode of the database: session keys are in it.
+fn make_private(path: &Path) -> io::Result<()> {
+    if let Some(folder) = path.parent().filter(|folder| !folder.exists()) {
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    }
+    OpenOptions::new().create(true).append(true).mode(0o600).open(path)?;
+    fs::set_permissions(path, Permissions::from_mode(0o600))
+}
+
+/// SQL knows signed integers only.
+fn to_sql(value: u64) -> Result<i64, LedgerError> {
+    i64::try_from(value).map_err(|_| LedgerError::TooLarge { value })
+}
+
+fn from_sql(value: i64, what: &str) -> Result<u64, LedgerError> {
+    u64::try_from(value).map_err(|_| LedgerError::Corrupt { what: what.to_owned() })
+}
+
+#[cfg(test)]
+mod tests;

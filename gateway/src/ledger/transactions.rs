@@ -1,0 +1,153 @@
+//! Signed transactions, kept so that the same bytes can be sent again until their end is known.
+
+use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
+use chainference_market::Lamports;
+use sqlx::Row;
+
+use super::{Ledger, LedgerError, from_sql, to_sql};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TransactionKind {
+    /// Publish and lock, in one.
+    Publish,
+    Finish,
+    Expire,
+    Close,
+}
+
+impl TransactionKind {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Publish => "publish",
+            Self::Finish => "finish",
+            Self::Expire => "expire",
+            Self::Close => "close",
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TransactionStatus {
+    Landed,
+    Rejected,
+    Expired,
+}
+
+impl TransactionStatus {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Landed => "landed",
+            Self::Rejected => "rejected",
+            Self::Expired => "expired",
+        }
+    }
+}
+
+/// A transaction as it was signed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredTransaction {
+    /// In base58.
+    pub signature: String,
+    pub wire: Vec<u8>,
+    pub last_valid_block_height: u64,
+}
+
+impl Ledger {
+    /// Stores a signed transaction before it is sent. A job's publishing makes it submitted, in
+    /// the same commit.
+    ///
+    /// # Errors
+    /// [`LedgerError`]
+    pub async fn store_transaction(
+        &self,
+        job: &str,
+        kind: TransactionKind,
+        transaction: &StoredTransaction,
+        fee: Lamports,
+        now_ms: i64,
+    ) -> Result<(), LedgerError> {
+        let mut both = self.pool.begin().await?;
+        sqlx::query(
+            "INSERT INTO transactions (signature, job, kind, wire, last_valid_block_height, fee,
+                                       status, created_at)
+             VALUES (?, ?, ?, ?, ?, ?, 'signed', ?) ON CONFLICT DO NOTHING",
+        )
+        .bind(&transaction.signature)
+        .bind(job)
+        .bind(kind.name())
+        .bind(BASE64.encode(&transaction.wire))
+        .bind(to_sql(transaction.last_valid_block_height)?)
+        .bind(to_sql(fee.0)?)
+        .bind(now_ms)
+        .execute(&mut *both)
+        .await?;
+        if kind == TransactionKind::Publish {
+            let done = sqlx::query(
+                "UPDATE jobs SET status = 'submitted', updated_at = ?
+                 WHERE id = ? AND status = 'intended'",
+            )
+            .bind(now_ms)
+            .bind(job)
+            .execute(&mut *both)
+            .await?;
+            if done.rows_affected() != 1 {
+                return Err(LedgerError::Transition { job: job.to_owned(), to: "submitted" });
+            }
+        }
+        both.commit().await?;
+        Ok(())
+    }
+
+    /// Records what became of a transaction. A landed one stays landed.
+    ///
+    /// # Errors
+    /// [`LedgerError::Database`]
+    pub async fn conclude_transaction(
+        &self,
+        signature: &str,
+        status: TransactionStatus,
+        error: Option<&str>,
+    ) -> Result<(), LedgerError> {
+        sqlx::query(
+            "UPDATE transactions SET status = ?, error = ?
+             WHERE signature = ? AND status <> 'landed'",
+        )
+        .bind(status.name())
+        .bind(error)
+        .bind(signature)
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+
+    /// The newest transaction of this kind that is not known to have failed.
+    ///
+    /// # Errors
+    /// [`LedgerError`]
+    pub async fn open_transaction(
+        &self,
+        job: &str,
+        kind: TransactionKind,
+    ) -> Result<Option<StoredTransaction>, LedgerError> {
+        let row = sqlx::query(
+            "SELECT signature, wire, last_valid_block_height FROM transactions
+             WHERE job = ? AND kind = ? AND status IN ('signed', 'landed')
+             ORDER BY created_at DESC LIMIT 1",
+        )
+        .bind(job)
+        .bind(kind.name())
+        .fetch_optional(&self.pool)
+        .await?;
+        let Some(row) = row else { return Ok(None) };
+        let wire: String = row.try_get("wire")?;
+        let corrupt = |_| LedgerError::Corrupt { what: format!("transaction of {job}") };
+        Ok(Some(StoredTransaction {
+            signature: row.try_get("signature")?,
+            wire: BASE64.decode(wire).map_err(corrupt)?,
+            last_valid_block_height: from_sql(
+                row.try_get("last_valid_block_height")?,
+                "last_valid_block_height",
+            )?,
+        }))
+    }
+}

@@ -1,0 +1,122 @@
+//! The gateway: an OpenAI-compatible API in front of a market of workers. Each call becomes a
+//! staked job on chain, is sealed to one worker, paid as its tokens come, and accounted for.
+//!
+//! ```text
+//! routes ─ openai (shapes) ─ settlement (stake, relay, vouch, end) ─ chain, worker
+//!                               │            │
+//!                            routing       ledger
+//! ```
+
+mod clock;
+mod error;
+mod keys;
+mod ledger;
+mod limits;
+mod metrics;
+mod middleware;
+mod openai;
+mod options;
+mod router;
+mod routes;
+mod routing;
+mod server;
+mod settlement;
+mod state;
+
+pub use error::{GatewayError, GatewayError as Error};
+pub use ledger::{JobStatus, JobSummary, Ledger, LedgerError};
+pub use options::Options;
+
+use std::{sync::Arc, time::Duration};
+
+use chainference_chain::{Chain, Keypair, address};
+use tokio::{net::TcpListener, sync::Semaphore};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    clock::now_unix_ms,
+    keys::ApiKey,
+    routing::{Admission, Directory},
+    settlement::{Parts, Settlement, Workers},
+    state::App,
+};
+
+/// Runs a gateway until `shutdown`, then lets calls end, books what they cost, and returns.
+///
+/// A chain or worker that is away does not end it: calls are answered with 503 meanwhile.
+///
+/// # Errors
+/// [`GatewayError`], where it can't start.
+pub async fn run(options: Options, shutdown: CancellationToken) -> Result<(), GatewayError> {
+    let api_key = ApiKey::load_or_create(&options.api_key_file)?;
+    let key = read_keypair(&options)?;
+    let address = options.listen;
+    let listener = TcpListener::bind(address)
+        .await
+        .map_err(|source| GatewayError::Listen { address, source })?;
+    let metrics = metrics::recorder()?;
+    let ledger = Ledger::open(&options.ledger_path).await?;
+    let cut_short = ledger.fail_running_calls(now_unix_ms()).await?;
+    if cut_short > 0 {
+        tracing::warn!(calls = cut_short, "calls were cut short when the gateway last stopped");
+    }
+
+    let background = CancellationToken::new();
+    let settlement = assemble(&options, key, ledger, &background).await?;
+    let services = TaskTracker::new();
+    services.spawn(settlement.clone().sweep_until(background.clone()));
+    let app = App {
+        settlement: settlement.clone(),
+        api_key,
+        permits: Arc::new(Semaphore::new(options.concurrency_max)),
+        body_bytes_max: options.body_bytes_max,
+        metrics,
+    };
+    tracing::info!(%address, vault = %settlement.vault, "the gateway is ready");
+    server::serve(listener, router::router(app), shutdown).await;
+    drain(settlement, services, background).await;
+    Ok(())
+}
+
+async fn assemble(
+    options: &Options,
+    key: Keypair,
+    ledger: Ledger,
+    background: &CancellationToken,
+) -> Result<Settlement, GatewayError> {
+    let chain = Chain::new(options.chain.clone(), options.commitment);
+    let admission = Admission {
+        heartbeat_age_s_max: options.heartbeat_age_s_max,
+        allow_private_endpoints: options.allow_private_endpoints,
+    };
+    let directory = Directory::start(chain.clone(), admission, background.clone()).await;
+    let workers = Workers::new(options.allow_private_endpoints)?;
+    let vault = address::vault(&options.vault_owner);
+    Ok(Settlement::new(Parts { chain, ledger, directory, workers, key, vault }))
+}
+
+/// Calls first, then what moves jobs on, then the ledger: nothing is left half written.
+async fn drain(settlement: Settlement, services: TaskTracker, background: CancellationToken) {
+    settlement.tasks.close();
+    settlement.cut.cancel();
+    let settled = tokio::time::timeout(limits::SETTLE_DEADLINE, settlement.tasks.wait()).await;
+    if settled.is_err() {
+        tracing::warn!("some jobs were not settled yet; they will be at the next start");
+    }
+    background.cancel();
+    services.close();
+    let stopped = tokio::time::timeout(Duration::from_secs(5), services.wait()).await;
+    if stopped.is_err() {
+        tracing::warn!("the sweeper was cut; it goes on at the next start");
+    }
+    settlement.ledger.close().await;
+}
+
+fn read_keypair(options: &Options) -> Result<Keypair, GatewayError> {
+    let path = &options.gateway_key_file;
+    let failed = |reason: String| GatewayError::GatewayKey { path: path.clone(), reason };
+    let text = std::fs::read_to_string(path).map_err(|error| failed(error.to_string()))?;
+    let malformed = || failed("not a key in the form of the Solana CLI".to_owned());
+    let bytes: Vec<u8> = serde_json::from_str(&text).map_err(|_| malformed())?;
+    Keypair::try_from(bytes.as_slice()).map_err(|_| malformed())
+}

@@ -1,0 +1,75 @@
+//! Every limit of the gateway, in one place.
+
+use std::time::Duration;
+
+/// A request's headers must be complete within this time.
+pub const HEADERS_DEADLINE: Duration = Duration::from_secs(10);
+/// A request's body must be complete within this time after its headers.
+pub const BODY_DEADLINE: Duration = Duration::from_secs(30);
+/// The whole way to the first token, over all workers that are tried.
+pub const FIRST_TOKEN_DEADLINE: Duration = Duration::from_secs(120);
+/// The longest silence between two frames of a worker.
+pub const IDLE_DEADLINE: Duration = Duration::from_secs(30);
+/// A client that takes no bytes for this long is treated as gone.
+pub const CLIENT_STALL_DEADLINE: Duration = Duration::from_secs(60);
+/// A call's own limit, from its first byte to its last.
+pub const CALL_DEADLINE: Duration = Duration::from_secs(300);
+/// How far ahead of publishing a job's serving time ends, in seconds: longer than any call.
+pub const SERVE_S: i64 = 360;
+/// Calls still running this long after shutdown began are cut.
+pub const DRAIN_DEADLINE: Duration = Duration::from_secs(30);
+
+/// Before this, a call that fails is answered with its own HTTP status. After it, a streamed call
+/// gets its headers and comments that keep the connection alive.
+pub const STREAM_STARTS_AFTER: Duration = Duration::from_secs(5);
+pub const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(5);
+
+/// A worker's answer to a quote, or to a voucher.
+pub const WORKER_REPLY_DEADLINE: Duration = Duration::from_secs(5);
+pub const WORKER_CONNECT_DEADLINE: Duration = Duration::from_secs(2);
+/// The longest event that a worker may send, so that none can fill the memory.
+pub const FRAME_BYTES_MAX: usize = 256 * 1024;
+
+/// Workers that one call is tried on before its failure is the client's.
+pub const ATTEMPTS_MAX: usize = 3;
+pub const STOP_SEQUENCES_MAX: usize = 4;
+
+/// What a chat template may add to the text of the messages, in tokens: once, and per message.
+pub const TEMPLATE_TOKENS: u64 = 512;
+pub const TEMPLATE_TOKENS_PER_MESSAGE: u64 = 32;
+
+/// A voucher is due after this many unvouched tokens (half of the least credit window) …
+pub const VOUCH_TOKENS: u64 = 32;
+/// … or this long after the last one, whichever is first.
+pub const VOUCH_INTERVAL: Duration = Duration::from_millis(250);
+
+/// At shutdown, what the jobs of the last calls get to settle.
+pub const SETTLE_DEADLINE: Duration = Duration::from_secs(15);
+
+/// How often the directory of workers and offers is read anew.
+pub const DIRECTORY_INTERVAL: Duration = Duration::from_secs(1);
+/// The chain must answer for the directory within this time.
+pub const DIRECTORY_DEADLINE: Duration = Duration::from_secs(5);
+/// A directory older than this is not acted on: the chain is away.
+pub const DIRECTORY_AGE_MAX: Duration = Duration::from_secs(10);
+
+/// How often jobs that no call drives any more are moved on.
+pub const SWEEP_INTERVAL: Duration = Duration::from_secs(2);
+/// A worker gets this long to claim after the last voucher, before the client finishes the job.
+pub const CLAIM_PATIENCE_S: i64 = 20;
+/// A job's account must outlive this many slots after its opening, so that its address can't be
+/// used again with an old voucher.
+pub const CLOSE_AFTER_SLOTS: u64 = 1_500;
+/// After a call the worker's claim is watched for this long; then the sweeper takes over.
+pub const SETTLE_WATCH: Duration = Duration::from_secs(10);
+pub const SETTLE_POLL: Duration = Duration::from_millis(100);
+/// Jobs that the sweeper moves on at once.
+pub const SWEEP_CONCURRENCY: usize = 8;
+
+/// Lamports that a signature costs on Solana.
+pub const FEE_PER_SIGNATURE: u64 = 5_000;
+
+const _: () = assert!(CALL_DEADLINE.as_secs() < SERVE_S as u64);
+const _: () = assert!(VOUCH_INTERVAL.as_millis() < IDLE_DEADLINE.as_millis());
+const _: () = assert!(DIRECTORY_INTERVAL.as_millis() < DIRECTORY_AGE_MAX.as_millis());
+const _: () = assert!(STREAM_STARTS_AFTER.as_millis() < FIRST_TOKEN_DEADLINE.as_millis());

@@ -1,0 +1,35 @@
+//! What every request passes through.
+
+mod auth;
+mod identity;
+mod permit;
+
+use axum::{Router, middleware, response::Response};
+use std::any::Any;
+use tower_http::catch_panic::CatchPanicLayer;
+
+use crate::{openai::ApiError, state::App};
+use axum::response::IntoResponse;
+
+/// Wraps every route, outermost last: what is added below sees the request first.
+pub fn around_all(router: Router) -> Router {
+    router
+        // A bug in one request is that request's 500, and nobody else's.
+        .layer(CatchPanicLayer::custom(panicked))
+        // An id and the time taken on every answer, the 404s and the panics too.
+        .layer(middleware::from_fn(identity::identify))
+}
+
+/// Wraps the routes that cost work or money.
+pub fn around_v1(router: Router<App>, app: &App) -> Router<App> {
+    router
+        // A place among the concurrent requests, held until the response's body has ended.
+        .route_layer(middleware::from_fn_with_state(app.clone(), permit::hold))
+        // Nobody gets that far without a key.
+        .route_layer(middleware::from_fn_with_state(app.clone(), auth::require_key))
+}
+
+fn panicked(_: Box<dyn Any + Send>) -> Response {
+    tracing::error!("a request handler panicked");
+    ApiError::internal("The gateway failed on this request.").code("internal_error").into_response()
+}

@@ -1,0 +1,58 @@
+//! Everything that can be set about a gateway.
+
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+};
+
+use chainference_chain::{Commitment, Endpoints, Pubkey};
+
+/// A gateway's settings. [`Options::new`] gives the defaults.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Loopback by default. No address is served without the API key.
+    pub listen: SocketAddr,
+    pub chain: Endpoints,
+    /// What a landed transaction must have reached: `Processed` on the embedded chain, elsewhere
+    /// `Confirmed`.
+    pub commitment: Commitment,
+    /// The cold key whose vault pays.
+    pub vault_owner: Pubkey,
+    /// The vault's delegate (JSON of the Solana CLI): pays fees and rent, publishes, closes.
+    pub gateway_key_file: PathBuf,
+    /// Holds the API key; made with mode 0600 where it is missing.
+    pub api_key_file: PathBuf,
+    pub ledger_path: PathBuf,
+    /// Requests in progress, streams included; more are answered with 429.
+    pub concurrency_max: usize,
+    pub body_bytes_max: usize,
+    /// A worker whose last heartbeat is older is held for dead.
+    pub heartbeat_age_s_max: i64,
+    /// Whether workers on private addresses are called: for an embedded chain, and for tests.
+    pub allow_private_endpoints: bool,
+}
+
+impl Options {
+    /// The defaults of a public chain, listening on loopback.
+    pub fn new(
+        chain: Endpoints,
+        vault_owner: Pubkey,
+        gateway_key_file: PathBuf,
+        api_key_file: PathBuf,
+        ledger_path: PathBuf,
+    ) -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 7070)),
+            chain,
+            commitment: Commitment::Confirmed,
+            vault_owner,
+            gateway_key_file,
+            api_key_file,
+            ledger_path,
+            concurrency_max: 256,
+            body_bytes_max: 8 * 1024 * 1024,
+            heartbeat_age_s_max: 120,
+            allow_private_endpoints: false,
+        }
+    }
+}

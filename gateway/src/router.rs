@@ -1,0 +1,45 @@
+//! Every route of the gateway.
+
+use axum::{
+    Router,
+    http::StatusCode,
+    routing::{get, post},
+};
+
+use crate::{
+    middleware,
+    openai::ApiError,
+    routes::{chat, health, jobs, models},
+    state::App,
+};
+
+pub fn router(app: App) -> Router {
+    let v1 = Router::new()
+        .route("/v1/chat/completions", post(chat::create))
+        .route("/v1/models", get(models::list))
+        .route("/v1/models/{*id}", get(models::retrieve))
+        .route("/v1/chainference/jobs", get(jobs::list))
+        .route("/v1/chainference/balance", get(jobs::balance));
+    let open = Router::new()
+        .route("/health", get(health::health))
+        .route("/ready", get(health::ready))
+        .route("/metrics", get(health::metrics));
+    let routes = middleware::around_v1(v1, &app)
+        .merge(open)
+        .fallback(not_found)
+        .method_not_allowed_fallback(wrong_method)
+        .with_state(app);
+    middleware::around_all(routes)
+}
+
+async fn not_found(uri: axum::http::Uri) -> ApiError {
+    ApiError::invalid(format!("Unknown URL: {}", uri.path()))
+        .status(StatusCode::NOT_FOUND)
+        .code("unknown_url")
+}
+
+async fn wrong_method(method: axum::http::Method, uri: axum::http::Uri) -> ApiError {
+    ApiError::invalid(format!("{method} is not allowed for {}", uri.path()))
+        .status(StatusCode::METHOD_NOT_ALLOWED)
+        .code("method_not_allowed")
+}

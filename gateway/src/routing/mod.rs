@@ -1,0 +1,161 @@
+//! Which worker serves a call: a directory read from the chain each second, and what calls on
+//! its workers have met lately.
+
+mod breaker;
+mod candidate;
+pub mod egress;
+mod name;
+
+pub use candidate::{Admission, Candidate};
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use chainference_chain::{Chain, ChainError, Pubkey};
+use thiserror::Error;
+use tokio::{sync::watch, time::Instant};
+use tokio_util::sync::CancellationToken;
+
+use crate::{limits, settlement::ChainTime};
+use breaker::Breaker;
+
+/// What the chain said when it was last asked.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    pub candidates: Vec<Candidate>,
+    /// Ids of all models that any worker has ever offered and not retracted.
+    pub known_models: Vec<(String, String)>,
+    pub time: ChainTime,
+    pub paused: bool,
+    read_at: Instant,
+}
+
+/// Why no worker can be had.
+#[derive(Debug)]
+pub enum NoCandidate {
+    /// No worker has ever offered it.
+    Unknown,
+    /// It is offered, but no worker that offers it is well.
+    Nobody,
+    /// The chain has not answered lately.
+    ChainAway(String),
+}
+
+/// The directory. Cheap to clone; one task keeps it fresh.
+#[derive(Clone)]
+pub struct Directory {
+    latest: watch::Receiver<Result<Arc<Snapshot>, String>>,
+    breaker: Arc<Mutex<Breaker<Pubkey>>>,
+    started: Instant,
+}
+
+impl Directory {
+    /// Reads the chain once, whatever comes of it, and then each second until `stop`.
+    pub async fn start(chain: Chain, admission: Admission, stop: CancellationToken) -> Self {
+        let first = read(&chain, admission).await.map_err(|error| error.to_string());
+        if let Err(error) = &first {
+            tracing::warn!(error, "the chain does not answer yet");
+        }
+        let (sender, latest) = watch::channel(first.map(Arc::new));
+        tokio::spawn(keep_fresh(chain, admission, sender, stop));
+        Self { latest, breaker: Arc::default(), started: Instant::now() }
+    }
+
+    /// # Errors
+    /// Why the chain could not be read lately.
+    pub fn snapshot(&self) -> Result<Arc<Snapshot>, String> {
+        let latest = self.latest.borrow().clone()?;
+        if latest.read_at.elapsed() > limits::DIRECTORY_AGE_MAX {
+            return Err("the chain has not answered for a while".to_owned());
+        }
+        Ok(latest)
+    }
+
+    /// The best worker for the model that a client named, none of `tried`.
+    ///
+    /// # Errors
+    /// [`NoCandidate`]
+    pub fn pick(&self, asked: &str, tried: &[Pubkey]) -> Result<Candidate, NoCandidate> {
+        let snapshot = self.snapshot().map_err(NoCandidate::ChainAway)?;
+        let now = self.started.elapsed();
+        let breaker = self.breaker.lock().unwrap_or_else(PoisonError::into_inner);
+        let failures = |one: &Candidate| breaker.failures(one.worker);
+        candidate::ranked(asked, &snapshot.candidates, failures)
+            .into_iter()
+            .find(|one| !tried.contains(&one.worker) && breaker.allows(one.worker, now))
+            .cloned()
+            .ok_or_else(|| snapshot.why_nobody(asked))
+    }
+
+    pub fn failed(&self, worker: Pubkey) {
+        let now = self.started.elapsed();
+        self.breaker.lock().unwrap_or_else(PoisonError::into_inner).failed(worker, now);
+    }
+
+    pub fn succeeded(&self, worker: Pubkey) {
+        self.breaker.lock().unwrap_or_else(PoisonError::into_inner).succeeded(worker);
+    }
+}
+
+impl Snapshot {
+    fn why_nobody(&self, asked: &str) -> NoCandidate {
+        let known = |(model, quantisation): &(String, String)| {
+            name::matches(asked, model, quantisation).is_some()
+        };
+        if self.known_models.iter().any(known) { NoCandidate::Nobody } else { NoCandidate::Unknown }
+    }
+}
+
+async fn keep_fresh(
+    chain: Chain,
+    admission: Admission,
+    sender: watch::Sender<Result<Arc<Snapshot>, String>>,
+    stop: CancellationToken,
+) {
+    while stop.run_until_cancelled(tokio::time::sleep(limits::DIRECTORY_INTERVAL)).await.is_some() {
+        match read(&chain, admission).await {
+            Ok(snapshot) => {
+                if sender.borrow().is_err() {
+                    tracing::info!("the chain answers");
+                }
+                sender.send_modify(|latest| *latest = Ok(Arc::new(snapshot)));
+            }
+            // The last good snapshot serves until it is too old.
+            Err(error) => {
+                tracing::debug!(%error, "the directory could not be read");
+                sender.send_if_modified(|latest| match latest {
+                    Ok(old) if old.read_at.elapsed() < limits::DIRECTORY_AGE_MAX => false,
+                    _ => {
+                        *latest = Err(error.to_string());
+                        true
+                    }
+                });
+            }
+        }
+    }
+}
+
+#[derive(Debug, Error)]
+enum ReadError {
+    #[error(transparent)]
+    Chain(#[from] ChainError),
+    #[error("the chain's answer took too long")]
+    Late,
+    #[error("the market is not set up on this chain")]
+    NoMarket,
+}
+
+async fn read(chain: &Chain, admission: Admission) -> Result<Snapshot, ReadError> {
+    let reads =
+        async { tokio::try_join!(chain.workers(), chain.offers(), chain.clock(), chain.config()) };
+    let read = tokio::time::timeout(limits::DIRECTORY_DEADLINE, reads).await;
+    let (workers, offers, clock, config) = read.map_err(|_| ReadError::Late)??;
+    let config = config.ok_or(ReadError::NoMarket)?;
+    let known = offers.iter().map(|(_, offer)| (offer.model.clone(), offer.quantisation.clone()));
+    Ok(Snapshot {
+        known_models: known.collect(),
+        candidates: candidate::candidates(&workers, &offers, clock.unix_s, admission),
+        time: ChainTime { slot: clock.slot, unix_s: clock.unix_s },
+        paused: config.paused,
+        read_at: Instant::now(),
+    })
+}

@@ -1,0 +1,67 @@
+//! Serving connections: axum on hyper-util, since `axum::serve` bounds no header read.
+
+use std::{net::SocketAddr, time::Duration};
+
+use axum::{Router, body::Body, extract::Request};
+use hyper::body::Incoming;
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::{conn::auto, graceful::GracefulShutdown},
+};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
+
+use crate::limits;
+
+/// Serves until `shutdown`, then lets running requests end within [`limits::DRAIN_DEADLINE`].
+pub async fn serve(listener: TcpListener, router: Router, shutdown: CancellationToken) {
+    let graceful = GracefulShutdown::new();
+    let server = builder();
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => break,
+            accepted = listener.accept() => match accepted {
+                Ok((stream, peer)) => spawn(&server, &graceful, stream, peer, router.clone()),
+                Err(error) => {
+                    // Out of file descriptors, usually: some will be free again shortly.
+                    tracing::warn!(%error, "no connection could be accepted");
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+            },
+        }
+    }
+    drop(listener);
+    if tokio::time::timeout(limits::DRAIN_DEADLINE, graceful.shutdown()).await.is_err() {
+        tracing::warn!("some requests were cut: they did not end in time");
+    }
+}
+
+fn builder() -> auto::Builder<TokioExecutor> {
+    let mut server = auto::Builder::new(TokioExecutor::new());
+    server.http1().timer(TokioTimer::new()).header_read_timeout(limits::HEADERS_DEADLINE);
+    server
+}
+
+fn spawn(
+    server: &auto::Builder<TokioExecutor>,
+    graceful: &GracefulShutdown,
+    stream: TcpStream,
+    peer: SocketAddr,
+    router: Router,
+) {
+    // Each token is its own small packet; none waits for the next.
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%peer, %error, "no TCP_NODELAY");
+    }
+    let service = hyper::service::service_fn(move |request: Request<Incoming>| {
+        router.clone().oneshot(request.map(Body::new))
+    });
+    let connection = server.serve_connection(TokioIo::new(stream), service).into_owned();
+    let connection = graceful.watch(connection);
+    tokio::spawn(async move {
+        if let Err(error) = connection.await {
+            tracing::debug!(%peer, %error, "connection ended early");
+        }
+    });
+}

@@ -1,0 +1,65 @@
+//! The end of a job that a call has driven: the last voucher, and a look at what comes of it.
+
+use chainference_chain::accounts;
+use chainference_market::{Lamports, Totals};
+use tokio::time::{Instant, sleep};
+
+use super::{CallError, Settlement, job::Job, prepare::Prepared};
+use crate::{clock::now_unix_ms, limits, metrics};
+
+impl Settlement {
+    /// Ends a job in a task of its own: nobody waits for it but the shutdown.
+    pub(super) fn end_soon(&self, prepared: Prepared, owed: Totals, error: Option<String>) {
+        self.tasks.spawn(self.clone().end(prepared, owed, error));
+    }
+
+    async fn end(self, prepared: Prepared, owed: Totals, error: Option<String>) {
+        let Prepared { job, live, .. } = prepared;
+        if let Err(error) = self.end_now(&job, owed, error.as_deref()).await {
+            // The ledger or the chain failed; the sweeper tries again from what is stored.
+            tracing::warn!(job = %job.address, %error, "a job's end is left to the sweeper");
+        }
+        drop(live);
+    }
+
+    async fn end_now(&self, job: &Job, owed: Totals, error: Option<&str>) -> Result<(), CallError> {
+        self.ledger.end_job(&job.id(), error, now_unix_ms()).await?;
+        if let Err(error) = self.vouch(job, &job.vouch(owed, true)).await {
+            tracing::warn!(job = %job.address, %error, "the worker did not take its last voucher");
+            return self.finish(job).await;
+        }
+        let until = Instant::now() + limits::SETTLE_WATCH;
+        while Instant::now() < until {
+            match self.chain.job(&job.address).await? {
+                Some(found) if found.status == accounts::JobStatus::Settled => {
+                    return self.record_settled(job, &found).await;
+                }
+                Some(_) => sleep(limits::SETTLE_POLL).await,
+                None => break,
+            }
+        }
+        Ok(())
+    }
+
+    /// Books what the chain has settled, and says so where it is not what was vouched.
+    pub(super) async fn record_settled(
+        &self,
+        job: &Job,
+        settled: &accounts::Job,
+    ) -> Result<(), CallError> {
+        let id = job.id();
+        let vouched = self.ledger.highest_voucher(&id).await?;
+        let expected = settled.prices().cost(vouched.map_or(Totals::ZERO, |last| last.totals))?;
+        let paid = Lamports(settled.credited);
+        let refund = Lamports(settled.stake).minus(paid)?;
+        self.ledger.settle_job(&id, paid, refund, now_unix_ms()).await?;
+        metrics::settled(paid);
+        if paid > expected {
+            tracing::error!(job = %id, %paid, %expected, "more was claimed than was vouched");
+            self.ledger.note_on_job(&id, &format!("paid {paid}, vouched {expected}")).await?;
+        } else if paid < expected {
+            tracing::info!(job = %id, %paid, %expected, "the worker claimed less than was vouched");
+        }
+        Ok(())
+    }
+}

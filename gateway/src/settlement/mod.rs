@@ -1,0 +1,124 @@
+//! Paying for calls: from the stake to the last lamport back.
+//!
+//! The rules are pure and apart ([`stake`], [`meter`], [`next`]); this shell loads, sends, stores.
+//! Order everywhere: store the intent, send it, store what came of it.
+
+mod call;
+mod end;
+mod error;
+mod job;
+mod meter;
+mod next;
+mod prepare;
+mod stake;
+mod sweeper;
+mod vouchers;
+mod worker;
+
+pub use call::{Answer, Ended, Event, Failure, Started};
+pub use error::CallError;
+pub use next::ChainTime;
+pub use worker::Workers;
+
+use std::sync::Arc;
+
+use chainference_chain::{Chain, ChainError, Keypair, Lamports, Pubkey, accounts::VAULT_BYTES};
+use serde::Serialize;
+use tokio::sync::OnceCell;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{ledger::Ledger, routing::Directory};
+use job::LiveJobs;
+
+/// What all calls share. Cheap to clone.
+#[derive(Clone)]
+pub struct Settlement {
+    pub chain: Chain,
+    pub ledger: Ledger,
+    pub directory: Directory,
+    pub workers: Workers,
+    /// The vault's delegate: publishes, finishes, closes, pays fees and rent.
+    pub key: Arc<Keypair>,
+    pub vault: Pubkey,
+    /// Calls and what follows them; shutdown waits for these.
+    pub tasks: TaskTracker,
+    /// Cuts the calls that are still running when there is no more time.
+    pub cut: CancellationToken,
+    rents: Arc<OnceCell<Rents>>,
+    live: LiveJobs,
+}
+
+/// What a [`Settlement`] is made of.
+pub struct Parts {
+    pub chain: Chain,
+    pub ledger: Ledger,
+    pub directory: Directory,
+    pub workers: Workers,
+    pub key: Keypair,
+    pub vault: Pubkey,
+}
+
+impl Settlement {
+    pub fn new(parts: Parts) -> Self {
+        Self {
+            chain: parts.chain,
+            ledger: parts.ledger,
+            directory: parts.directory,
+            workers: parts.workers,
+            key: Arc::new(parts.key),
+            vault: parts.vault,
+            tasks: TaskTracker::new(),
+            cut: CancellationToken::new(),
+            rents: Arc::default(),
+            live: LiveJobs::default(),
+        }
+    }
+
+    /// Asked for once: the chain may be away when the gateway starts.
+    async fn rents(&self) -> Result<Rents, ChainError> {
+        self.rents.get_or_try_init(|| Rents::read(&self.chain)).await.copied()
+    }
+
+    /// The vault's balance, as the client may use it.
+    ///
+    /// # Errors
+    /// [`CallError::ChainAway`], [`CallError::NoVault`]
+    pub async fn balance(&self) -> Result<Balance, CallError> {
+        let (vault, held, rents) = tokio::try_join!(
+            self.chain.vault(&self.vault),
+            self.chain.balance(&self.vault),
+            self.rents(),
+        )?;
+        let address = self.vault.to_string();
+        let Some(vault) = vault else { return Err(CallError::NoVault { vault: address }) };
+        let free = prepare::free(&vault, held, rents.vault).0;
+        Ok(Balance { vault: address, free_lamports: free, reserved_lamports: vault.reserved })
+    }
+}
+
+/// A vault's money.
+#[derive(Clone, Debug, Serialize)]
+pub struct Balance {
+    pub vault: String,
+    /// What new calls may be staked with.
+    pub free_lamports: u64,
+    /// What live jobs hold.
+    pub reserved_lamports: u64,
+}
+
+/// What accounts hold to stay alive.
+#[derive(Clone, Copy, Debug)]
+struct Rents {
+    job: Lamports,
+    vault: Lamports,
+}
+
+impl Rents {
+    async fn read(chain: &Chain) -> Result<Self, ChainError> {
+        let (job, vault) = tokio::try_join!(
+            chain.rent_exempt(prepare::job_bytes()),
+            chain.rent_exempt(VAULT_BYTES)
+        )?;
+        Ok(Self { job, vault })
+    }
+}

@@ -1,0 +1,213 @@
+//! Brings every job to its end that no call drives any more: after a call, after a crash, after a
+//! worker's death. Each round looks at ledger and chain anew, so that it can be cut at any point.
+
+use chainference_chain::{
+    Instruction, SignedTransaction, Signer, SubmitError, accounts,
+    instruction::{self, CloseRequest},
+};
+use chainference_market::Totals;
+use futures_util::{StreamExt, stream};
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    CallError, Settlement,
+    job::Job,
+    next::{ChainTime, Known, OnChain, Step, next},
+    prepare::fee,
+};
+use crate::{
+    clock::now_unix_ms,
+    ledger::{JobRow, JobStatus, StoredTransaction, TransactionKind},
+    limits,
+};
+
+impl Settlement {
+    /// Sweeps until `stop`. The first round, at once, is the recovery after a crash.
+    pub async fn sweep_until(self, stop: CancellationToken) {
+        let mut tick = interval(limits::SWEEP_INTERVAL);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        while stop.run_until_cancelled(tick.tick()).await.is_some() {
+            // Without the chain's time there is nothing to decide.
+            let Ok(snapshot) = self.directory.snapshot() else { continue };
+            if let Err(error) = self.sweep(snapshot.time).await {
+                tracing::error!(%error, "the ledger could not be swept");
+            }
+        }
+    }
+
+    async fn sweep(&self, now: ChainTime) -> Result<(), CallError> {
+        let due = self.ledger.unfinished_jobs().await?.into_iter().filter(|row| is_due(row, now));
+        stream::iter(due)
+            .for_each_concurrent(limits::SWEEP_CONCURRENCY, async |row| {
+                let Some(_driven) = self.live.try_hold(&row.id) else { return };
+                if let Err(error) = self.advance(&row.id, now).await {
+                    tracing::warn!(job = %row.id, %error, "a job could not be moved on");
+                }
+            })
+            .await;
+        Ok(())
+    }
+
+    /// One step of one job, from what ledger and chain say now.
+    async fn advance(&self, id: &str, now: ChainTime) -> Result<(), CallError> {
+        let Some(row) = self.ledger.job(id).await? else { return Ok(()) };
+        let job = Job::from_row(&row)?;
+        let found = self.chain.job(&job.address).await?;
+        let finish = self.ledger.open_transaction(id, TransactionKind::Finish).await?;
+        let known = Known {
+            status: row.status,
+            open_slot: row.open_slot,
+            ended_for_s: row.ended_at_ms.map_or(0, |ended| (now_unix_ms() - ended) / 1_000),
+            finished: finish.is_some(),
+        };
+        let on_chain = found.as_ref().map(|job| OnChain {
+            status: job.status.into(),
+            claim_until_unix_s: job.claim_until_unix_s,
+        });
+        let step = next(known, on_chain, now);
+        tracing::debug!(job = %id, ?step, "sweeping");
+        self.take(step, &row, &job, found.as_ref()).await
+    }
+
+    async fn take(
+        &self,
+        step: Step,
+        row: &JobRow,
+        job: &Job,
+        found: Option<&accounts::Job>,
+    ) -> Result<(), CallError> {
+        let id = row.id.as_str();
+        match step {
+            Step::Wait => Ok(()),
+            Step::Fail => Ok(self.ledger.fail_job(id, "it was never sent", now_unix_ms()).await?),
+            Step::Resubmit => self.resubmit(id).await,
+            Step::End => self.end_stored(row).await,
+            Step::PostLast => self.post_last(job).await,
+            Step::Finish => self.finish(job).await,
+            Step::Expire => self.expire(job, found).await,
+            Step::RecordSettled => match found {
+                Some(found) => self.record_settled(job, found).await,
+                None => Ok(()),
+            },
+            Step::Close => self.close(job).await,
+            Step::RecordClosed => self.record_gone(row).await,
+        }
+    }
+
+    /// The transaction may or may not have landed: the same bytes tell.
+    async fn resubmit(&self, id: &str) -> Result<(), CallError> {
+        let publish = self.ledger.open_transaction(id, TransactionKind::Publish).await?;
+        let stored = publish.and_then(restore);
+        let Some(transaction) = stored else {
+            let reason = "its transaction was refused or is lost";
+            return Ok(self.ledger.fail_job(id, reason, now_unix_ms()).await?);
+        };
+        let outcome = self.chain.submit(&transaction).await;
+        self.conclude(&transaction, &outcome).await?;
+        match outcome {
+            Ok(()) => {
+                let rents = self.rents().await?;
+                Ok(self.ledger.lock_job(id, rents.job, now_unix_ms()).await?)
+            }
+            Err(error @ SubmitError::Unreachable(_)) => Err(error.into()),
+            Err(error) => Ok(self.ledger.fail_job(id, &error.to_string(), now_unix_ms()).await?),
+        }
+    }
+
+    async fn end_stored(&self, row: &JobRow) -> Result<(), CallError> {
+        if row.status == JobStatus::Submitted {
+            let rents = self.rents().await?;
+            self.ledger.lock_job(&row.id, rents.job, now_unix_ms()).await?;
+        }
+        let reason = Some("the gateway stopped while it was in use");
+        Ok(self.ledger.end_job(&row.id, reason, now_unix_ms()).await?)
+    }
+
+    /// Offers the worker the highest voucher that it was ever promised.
+    async fn post_last(&self, job: &Job) -> Result<(), CallError> {
+        let highest = self.ledger.highest_voucher(&job.id()).await?;
+        let totals = highest.map_or(Totals::ZERO, |voucher| voucher.totals);
+        self.vouch(job, &job.vouch(totals, true)).await
+    }
+
+    pub(super) async fn finish(&self, job: &Job) -> Result<(), CallError> {
+        let client = self.key.pubkey();
+        let finish = instruction::finish(&client, &job.terms.vault, &job.address);
+        self.send_stored(job, TransactionKind::Finish, finish).await
+    }
+
+    async fn expire(&self, job: &Job, found: Option<&accounts::Job>) -> Result<(), CallError> {
+        let locked = found.is_some_and(|found| found.status == accounts::JobStatus::Locked);
+        let worker = locked.then_some(job.terms.worker);
+        let expire = instruction::expire(&job.terms.vault, &job.address, worker);
+        self.send_stored(job, TransactionKind::Expire, expire).await
+    }
+
+    async fn close(&self, job: &Job) -> Result<(), CallError> {
+        let close = instruction::close(&CloseRequest {
+            closer: self.key.pubkey(),
+            vault: job.terms.vault,
+            job: job.address,
+            authority: job.terms.authority,
+            feedback: None,
+        });
+        self.send_stored(job, TransactionKind::Close, close).await?;
+        Ok(self.ledger.close_job(&job.id(), now_unix_ms()).await?)
+    }
+
+    /// Someone else closed the account: an hour after the settlement anyone may.
+    async fn record_gone(&self, row: &JobRow) -> Result<(), CallError> {
+        if row.status != JobStatus::Settled {
+            let note = "its account was closed before its settlement was seen";
+            tracing::warn!(job = %row.id, "{note}");
+            self.ledger.note_on_job(&row.id, note).await?;
+        }
+        Ok(self.ledger.close_job(&row.id, now_unix_ms()).await?)
+    }
+
+    /// Signs, stores, sends, and stores what came of it.
+    async fn send_stored(
+        &self,
+        job: &Job,
+        kind: TransactionKind,
+        instruction: Instruction,
+    ) -> Result<(), CallError> {
+        let blockhash = self.chain.blockhash().await?;
+        let transaction = SignedTransaction::sign(&[instruction], &self.key, &[], &blockhash)
+            .map_err(|error| CallError::Refused(error.to_string()))?;
+        self.store(&job.id(), kind, &transaction).await?;
+        let outcome = self.chain.submit(&transaction).await;
+        self.conclude(&transaction, &outcome).await?;
+        Ok(outcome?)
+    }
+
+    pub(super) async fn store(
+        &self,
+        job: &str,
+        kind: TransactionKind,
+        transaction: &SignedTransaction,
+    ) -> Result<(), CallError> {
+        let stored = StoredTransaction {
+            signature: transaction.signature.to_string(),
+            wire: transaction.wire.clone(),
+            last_valid_block_height: transaction.last_valid_block_height,
+        };
+        let fee = fee(transaction);
+        Ok(self.ledger.store_transaction(job, kind, &stored, fee, now_unix_ms()).await?)
+    }
+}
+
+fn restore(stored: StoredTransaction) -> Option<SignedTransaction> {
+    Some(SignedTransaction {
+        signature: stored.signature.parse().ok()?,
+        wire: stored.wire,
+        last_valid_block_height: stored.last_valid_block_height,
+    })
+}
+
+/// Settled jobs wait for their slot without asking the chain each time.
+fn is_due(row: &JobRow, now: ChainTime) -> bool {
+    row.status != JobStatus::Settled
+        || now.slot > row.open_slot.saturating_add(limits::CLOSE_AFTER_SLOTS)
+}

@@ -1,0 +1,167 @@
+//! The gateway's side of the wire to a worker: quotes, calls, vouchers.
+
+use std::{sync::Arc, time::Duration};
+
+use chainference_chain::{JobTerms, Quote};
+use chainference_protocol::{
+    ErrorCode, Frame, FrameOpener, SealedCall, SignedVoucher, WireError, WireErrorBody,
+};
+use eventsource_stream::{Event, EventStreamError, Eventsource};
+use futures_util::{Stream, StreamExt, stream::BoxStream};
+use reqwest::{Response, redirect::Policy};
+use serde::Serialize;
+
+use super::CallError;
+use crate::{limits, routing::egress::PublicOnly};
+
+/// Speaks to workers. Cheap to clone; connections are kept and shared.
+#[derive(Clone, Debug)]
+pub struct Workers {
+    http: reqwest::Client,
+}
+
+impl Workers {
+    /// # Errors
+    /// Where the HTTP client can't be set up.
+    pub fn new(allow_private: bool) -> Result<Self, reqwest::Error> {
+        let mut builder = reqwest::Client::builder()
+            // A redirect could lead anywhere: the address on chain is the only one that counts.
+            .redirect(Policy::none())
+            .no_proxy()
+            .tcp_nodelay(true)
+            .connect_timeout(limits::WORKER_CONNECT_DEADLINE);
+        if !allow_private {
+            builder = builder.dns_resolver(Arc::new(PublicOnly));
+        }
+        Ok(Self { http: builder.build()? })
+    }
+
+    /// The worker's signature on these terms.
+    pub async fn quote(&self, endpoint: &str, terms: &JobTerms) -> Result<Quote, CallError> {
+        let response =
+            self.post(endpoint, "/v1/quotes", terms, limits::WORKER_REPLY_DEADLINE).await?;
+        let bytes = response.bytes().await.map_err(unreachable)?;
+        serde_json::from_slice(&bytes).map_err(|error| CallError::Protocol(error.to_string()))
+    }
+
+    /// Sends a voucher; it must be in the ledger already.
+    pub async fn vouch(&self, endpoint: &str, voucher: &SignedVoucher) -> Result<(), CallError> {
+        self.post(endpoint, "/v1/vouchers", voucher, limits::WORKER_REPLY_DEADLINE).await?;
+        Ok(())
+    }
+
+    /// Sends a sealed call; the frames of its answer follow as they come.
+    pub async fn call(
+        &self,
+        endpoint: &str,
+        sealed: &SealedCall,
+        opener: FrameOpener,
+        deadline: Duration,
+    ) -> Result<Frames, CallError> {
+        let request = self.http.post(format!("{endpoint}/v1/calls")).json(sealed).send();
+        let sent = tokio::time::timeout(deadline, request).await;
+        let response = sent.map_err(|_| CallError::FirstTokenLate)?.map_err(unreachable)?;
+        let events = bounded(checked(response).await?).eventsource();
+        Ok(Frames { events: events.boxed(), opener })
+    }
+
+    async fn post<T: Serialize>(
+        &self,
+        endpoint: &str,
+        path: &str,
+        body: &T,
+        deadline: Duration,
+    ) -> Result<Response, CallError> {
+        let request = self.http.post(format!("{endpoint}{path}")).timeout(deadline).json(body);
+        checked(request.send().await.map_err(unreachable)?).await
+    }
+}
+
+/// The frames of one answer, opened in order.
+pub struct Frames {
+    events: BoxStream<'static, Result<Event, EventStreamError<CallError>>>,
+    opener: FrameOpener,
+}
+
+impl Frames {
+    /// The next frame. A stream that ends before the answer does is an error.
+    pub async fn next(&mut self) -> Result<Frame, CallError> {
+        let event = match self.events.next().await {
+            Some(Ok(event)) => event,
+            Some(Err(EventStreamError::Transport(error))) => return Err(error),
+            Some(Err(error)) => return Err(CallError::Protocol(error.to_string())),
+            None => return Err(CallError::Unreachable("the answer broke off".into())),
+        };
+        match self.opener.open(&event.data) {
+            Ok(Frame::Error { code, message }) => {
+                Err(CallError::Worker(WireError { code, message }))
+            }
+            Ok(frame) => Ok(frame),
+            Err(error) => Err(CallError::Protocol(error.to_string())),
+        }
+    }
+}
+
+/// The body's chunks, cut off where one event grows beyond all sense.
+fn bounded(response: Response) -> impl Stream<Item = Result<bytes::Bytes, CallError>> + Send {
+    let mut since_event = 0_usize;
+    response.bytes_stream().map(move |chunk| {
+        let chunk = chunk.map_err(unreachable)?;
+        since_event = match chunk.iter().rposition(|byte| *byte == b'\n') {
+            Some(at) => chunk.len() - at,
+            None => since_event.saturating_add(chunk.len()),
+        };
+        if since_event > limits::FRAME_BYTES_MAX {
+            return Err(CallError::Protocol("an event is too long".into()));
+        }
+        Ok(chunk)
+    })
+}
+
+/// The response of a success; a worker's own words for what is not.
+async fn checked(response: Response) -> Result<Response, CallError> {
+    let status = response.status();
+    if status.is_success() {
+        return Ok(response);
+    }
+    let body = read_bounded(response).await;
+    let refusal = match serde_json::from_slice::<WireErrorBody>(&body) {
+        Ok(body) => body.error,
+        Err(_) => WireError {
+            code: ErrorCode::Internal,
+            message: format!("the worker answered {status}"),
+        },
+    };
+    Err(CallError::Worker(refusal))
+}
+
+async fn read_bounded(mut response: Response) -> Vec<u8> {
+    let mut body = Vec::new();
+    let read = async {
+        while let Ok(Some(chunk)) = response.chunk().await {
+            body.extend_from_slice(&chunk);
+            if body.len() > limits::FRAME_BYTES_MAX {
+                break;
+            }
+        }
+    };
+    // What has come by then is what there is.
+    let _ = tokio::time::timeout(limits::WORKER_REPLY_DEADLINE, read).await;
+    body
+}
+
+fn unreachable(error: reqwest::Error) -> CallError {
+    // The address stands in the log beside it; without it the error says more in less.
+    CallError::Unreachable(describe(&error.without_url()))
+}
+
+fn describe(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        text.push_str(": ");
+        text.push_str(&inner.to_string());
+        cause = inner.source();
+    }
+    text
+}

@@ -1,0 +1,19 @@
+//! What every handler can reach.
+
+use std::sync::Arc;
+
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::sync::Semaphore;
+
+use crate::{keys::ApiKey, settlement::Settlement};
+
+/// The gateway's parts. Cheap to clone.
+#[derive(Clone)]
+pub struct App {
+    pub settlement: Settlement,
+    pub api_key: ApiKey,
+    /// One for each concurrent request.
+    pub permits: Arc<Semaphore>,
+    pub body_bytes_max: usize,
+    pub metrics: PrometheusHandle,
+}
