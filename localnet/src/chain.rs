@@ -34,9 +34,10 @@ impl Chain {
         check_port(options.ws_port, "--ws-port")?;
         let config = config(options);
         let url = options.ledger.as_ref().map(|path| path.to_string_lossy());
-        let (mut svm, events, geyser) = SurfnetSvm::new_with_db(url.as_deref(), svm_config(&config))
-            .map_err(|error| anyhow!("{error}"))
-            .context("the ledger can't be opened: move it away to start a new chain")?;
+        let (mut svm, events, geyser) =
+            SurfnetSvm::new_with_db(url.as_deref(), svm_config(&config))
+                .map_err(|error| anyhow!("{error}"))
+                .context("the ledger can't be opened: move it away to start a new chain")?;
         svm.cached_genesis_hash = Some(ledger::genesis_hash(options.ledger.as_deref())?);
         let svm = SurfnetSvmLocker::new(svm);
         let (commands, receiver) = crossbeam_channel::unbounded();

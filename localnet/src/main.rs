@@ -63,10 +63,8 @@ fn set_checkpoint() -> anyhow::Result<()> {
         return Ok(());
     }
     let exe = std::env::current_exe().context("can't find my own binary")?;
-    let error = Command::new(exe)
-        .args(std::env::args_os().skip(1))
-        .env(CHECKPOINT.0, CHECKPOINT.1)
-        .exec();
+    let error =
+        Command::new(exe).args(std::env::args_os().skip(1)).env(CHECKPOINT.0, CHECKPOINT.1).exec();
     Err(error).context("can't start over with the checkpoint setting")
 }
 

@@ -63,8 +63,7 @@ impl Program {
 
     /// The account that transactions name.
     pub fn account(&self, rent: impl Fn(usize) -> u64) -> anyhow::Result<Account> {
-        let state =
-            UpgradeableLoaderState::Program { programdata_address: self.data_address };
+        let state = UpgradeableLoaderState::Program { programdata_address: self.data_address };
         Ok(owned_by_loader(bincode::serialize(&state)?, true, rent))
     }
 }

@@ -2,7 +2,9 @@
 
 mod common;
 
-use chainference_chain::accounts::{Config, Feedback, Job, JobStatus, SharesBps, UpdateConfigArgs, Vault, Worker};
+use chainference_chain::accounts::{
+    Config, Feedback, Job, JobStatus, SharesBps, UpdateConfigArgs, Vault, Worker,
+};
 use chainference_chain::{Keypair, Lamports, Pubkey, Signer, address, instruction};
 use common::*;
 
@@ -18,7 +20,11 @@ fn all_accounts(market: &Market, jobs: &[Pubkey]) -> Vec<Pubkey> {
 #[track_caller]
 fn check_conservation(market: &Market, jobs: &[Pubkey]) {
     let held: u64 = all_accounts(market, jobs).iter().map(|key| market.balance(key)).sum();
-    assert_eq!(held + market.fees, market.minted, "what is held and what the chain took is what was given");
+    assert_eq!(
+        held + market.fees,
+        market.minted,
+        "what is held and what the chain took is what was given"
+    );
 }
 
 #[test]
@@ -44,8 +50,14 @@ fn a_job_from_publish_to_close_moves_its_cost_and_nothing_else() {
     let settled: Job = market.load(&job.address);
     assert_eq!((settled.status, settled.credited), (JobStatus::Settled, cost));
     let record: Worker = market.load(&worker);
-    assert_eq!((record.earnings, record.fees_platform, record.fees_stakers), (worker_part, platform_part, 0));
-    assert_eq!((record.live_jobs, record.jobs_completed, record.fees_completed), (0, 1, platform_part));
+    assert_eq!(
+        (record.earnings, record.fees_platform, record.fees_stakers),
+        (worker_part, platform_part, 0)
+    );
+    assert_eq!(
+        (record.live_jobs, record.jobs_completed, record.fees_completed),
+        (0, 1, platform_part)
+    );
     assert_eq!(market.load::<Vault>(&vault).reserved, 0, "the rest of the stake is free");
     assert_eq!(market.balance(&vault), vault_before - cost);
     assert_eq!(market.balance(&worker), worker_before + cost);
@@ -64,7 +76,8 @@ fn a_job_from_publish_to_close_moves_its_cost_and_nothing_else() {
 #[test]
 fn a_whole_market_closes_without_a_lamport_left_over() {
     let mut market = Market::new();
-    let [wallet, owner, gateway] = [&market.wallet, &market.owner, &market.gateway].map(Keypair::insecure_clone);
+    let [wallet, owner, gateway] =
+        [&market.wallet, &market.owner, &market.gateway].map(Keypair::insecure_clone);
     let job = market.locked_job();
     market.claim(&job, totals(1, 1), true).unwrap();
     market.warp(1_501, 600);
@@ -113,7 +126,11 @@ fn a_dead_worker_costs_the_client_nothing() {
     assert_eq!(market.balance(&market.vault()), vault_before);
     assert_eq!(market.load::<Vault>(&market.vault()).reserved, 0);
     let worker: Worker = market.load(&market.worker());
-    assert_eq!((worker.live_jobs, worker.jobs_completed, worker.earnings), (0, 0, 0), "nothing paid moves nothing");
+    assert_eq!(
+        (worker.live_jobs, worker.jobs_completed, worker.earnings),
+        (0, 0, 0),
+        "nothing paid moves nothing"
+    );
     check_conservation(&market, &[job.address]);
 }
 
@@ -189,17 +206,22 @@ fn anyone_returns_the_rent_to_who_paid_it_after_an_hour() {
 fn later_prices_and_shares_do_not_touch_a_locked_job() {
     let mut market = Market::new();
     let job = market.locked_job();
-    let [admin, owner, operator] = [&market.admin, &market.owner, &market.operator].map(Keypair::insecure_clone);
+    let [admin, owner, operator] =
+        [&market.admin, &market.owner, &market.operator].map(Keypair::insecure_clone);
     let dearer = chainference_chain::accounts::UpdateOfferArgs {
         price_in_per_mtok: Some(PRICE_IN * 100),
         charge_min: Some(STAKE),
         ..Default::default()
     };
-    market.send(&[instruction::update_offer(&owner.pubkey(), &market.offer(), dearer)], &owner, &[]).unwrap();
+    market
+        .send(&[instruction::update_offer(&owner.pubkey(), &market.offer(), dearer)], &owner, &[])
+        .unwrap();
     let shares = SharesBps { worker: 0, stakers: 10_000, platform: 0 };
     let update = UpdateConfigArgs { shares: Some(shares), ..Default::default() };
     market.send(&[instruction::update_config(&admin.pubkey(), update)], &admin, &[]).unwrap();
-    market.send(&instruction::claim(&job.claim(Some(totals(10_000, 0)), true)), &operator, &[]).unwrap();
+    market
+        .send(&instruction::claim(&job.claim(Some(totals(10_000, 0)), true)), &operator, &[])
+        .unwrap();
     let worker: Worker = market.load(&market.worker());
     assert_eq!((worker.earnings, worker.fees_platform, worker.fees_stakers), (5_400, 600, 0));
 }

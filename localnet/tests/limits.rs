@@ -55,13 +55,20 @@ fn every_step_of_a_job_fits_the_default_compute_budget() {
 #[test]
 fn the_largest_offer_and_registration_fit_a_packet() {
     let mut market = Market::empty();
-    market.initialize(chainference_chain::accounts::SharesBps { worker: 10_000, ..Default::default() }).unwrap();
+    market
+        .initialize(chainference_chain::accounts::SharesBps {
+            worker: 10_000,
+            ..Default::default()
+        })
+        .unwrap();
     let owner = market.owner.insecure_clone();
     let mut registration = market.registration(BOND);
     registration.endpoint = format!("https://{}", "x".repeat(120));
     let mut offer = offer_args(MODEL);
-    (offer.model, offer.revision, offer.quantisation) = ("m".repeat(96), "r".repeat(40), "q".repeat(16));
+    (offer.model, offer.revision, offer.quantisation) =
+        ("m".repeat(96), "r".repeat(40), "q".repeat(16));
     let key = owner.pubkey();
-    let both = [instruction::register_worker(&key, registration), instruction::post_offer(&key, offer)];
+    let both =
+        [instruction::register_worker(&key, registration), instruction::post_offer(&key, offer)];
     market.send(&both, &owner, &[]).unwrap();
 }

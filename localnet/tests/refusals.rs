@@ -6,12 +6,20 @@ use chainference_chain::accounts::{
     Feedback, Filters, Job, PublishArgs, SetDelegateArgs, SharesBps, UpdateConfigArgs,
     UpdateOfferArgs, UpdateWorkerArgs, Vault, Worker, WorkerStatus,
 };
-use chainference_chain::{Instruction, JobTerms, Keypair, Lamports, Pubkey, Signer, address, instruction};
+use chainference_chain::{
+    Instruction, JobTerms, Keypair, Lamports, Pubkey, Signer, address, instruction,
+};
 use common::*;
 
 /// Sends as `payer` and expects a refusal that moved nothing but the fee.
 #[track_caller]
-fn check(market: &mut Market, instructions: &[Instruction], payer: &Keypair, others: &[&Keypair], refusal: &str) {
+fn check(
+    market: &mut Market,
+    instructions: &[Instruction],
+    payer: &Keypair,
+    others: &[&Keypair],
+    refusal: &str,
+) {
     let accounts = [market.vault(), market.worker(), market.owner.pubkey(), market.wallet.pubkey()];
     let before = accounts.map(|key| market.balance(&key));
     let (payer_before, fees_before) = (market.balance(&payer.pubkey()), market.fees);
@@ -126,7 +134,8 @@ fn reserved_money_can_not_be_withdrawn() {
 fn lock_refuses_whom_the_job_does_not_admit() {
     let mut market = Market::new();
     let [gateway, operator, owner, stranger] =
-        [&market.gateway, &market.operator, &market.owner, &market.admin].map(Keypair::insecure_clone);
+        [&market.gateway, &market.operator, &market.owner, &market.admin]
+            .map(Keypair::insecure_clone);
     let publish_to = |market: &mut Market, change: &dyn Fn(&mut PublishArgs)| {
         let (terms, session) = market.terms();
         let mut args = publish_args(&terms);
@@ -216,10 +225,11 @@ fn each_step_is_refused_in_the_wrong_status_or_by_the_wrong_key() {
     let [gateway, stranger] = [&market.gateway, &market.admin].map(Keypair::insecure_clone);
     let (open, locked, settled) = (market.open_job(), market.locked_job(), market.locked_job());
     market.claim(&settled, totals(1, 1), true).unwrap();
-    let step = |step: fn(&Pubkey, &Pubkey, &Pubkey) -> Instruction, terms: &JobTerms, by: &Keypair| {
-        step(&by.pubkey(), &terms.vault, &terms.job())
-    };
-    let expire = |job: &TestJob| instruction::expire(&job.terms.vault, &job.address, Some(job.terms.worker));
+    let step = |step: fn(&Pubkey, &Pubkey, &Pubkey) -> Instruction,
+                terms: &JobTerms,
+                by: &Keypair| { step(&by.pubkey(), &terms.vault, &terms.job()) };
+    let expire =
+        |job: &TestJob| instruction::expire(&job.terms.vault, &job.address, Some(job.terms.worker));
     let cases = [
         ("WrongStatus", step(instruction::cancel, &locked.terms, &gateway), &gateway),
         ("WrongStatus", step(instruction::cancel, &settled.terms, &gateway), &gateway),
@@ -229,9 +239,21 @@ fn each_step_is_refused_in_the_wrong_status_or_by_the_wrong_key() {
         ("NotClient", step(instruction::finish, &locked.terms, &stranger), &stranger),
         ("TooEarlyToExpire", expire(&locked), &stranger),
         ("WrongStatus", expire(&settled), &stranger),
-        ("WrongStatus", market.close_instruction(&open, &gateway.pubkey(), Feedback::None), &gateway),
-        ("WrongStatus", market.close_instruction(&locked, &gateway.pubkey(), Feedback::None), &gateway),
-        ("TooEarlyToClose", market.close_instruction(&settled, &gateway.pubkey(), Feedback::None), &gateway),
+        (
+            "WrongStatus",
+            market.close_instruction(&open, &gateway.pubkey(), Feedback::None),
+            &gateway,
+        ),
+        (
+            "WrongStatus",
+            market.close_instruction(&locked, &gateway.pubkey(), Feedback::None),
+            &gateway,
+        ),
+        (
+            "TooEarlyToClose",
+            market.close_instruction(&settled, &gateway.pubkey(), Feedback::None),
+            &gateway,
+        ),
     ];
     for (refusal, instruction, payer) in cases {
         check(&mut market, &[instruction], payer, &[], refusal);
@@ -278,8 +300,15 @@ fn only_the_upgrade_authority_makes_the_market_and_only_the_admin_changes_it() {
         instruction::update_config(key, args)
     };
     check(&mut market, &[pause(&stranger.pubkey())], &stranger, &[], "NotAdmin");
-    check(&mut market, &[instruction::accept_admin(&stranger.pubkey())], &stranger, &[], "NotAdmin");
-    let offer_it = UpdateConfigArgs { pending_admin: Some(stranger.pubkey()), ..Default::default() };
+    check(
+        &mut market,
+        &[instruction::accept_admin(&stranger.pubkey())],
+        &stranger,
+        &[],
+        "NotAdmin",
+    );
+    let offer_it =
+        UpdateConfigArgs { pending_admin: Some(stranger.pubkey()), ..Default::default() };
     market.send(&[instruction::update_config(&admin.pubkey(), offer_it)], &admin, &[]).unwrap();
     market.send(&[instruction::accept_admin(&stranger.pubkey())], &stranger, &[]).unwrap();
     check(&mut market, &[pause(&admin.pubkey())], &admin, &[], "NotAdmin");
@@ -308,7 +337,9 @@ fn a_worker_registers_with_its_bond_and_plain_texts() {
     let key = newcomer.pubkey();
     let small = instruction::register_worker(&key, market.registration(BOND - 1));
     check(&mut market, &[small], &newcomer, &[], "BondTooSmall");
-    for endpoint in ["", "ftp://x", "http://a b", "http://\u{1b}[2J", &format!("http://{}", "x".repeat(122))] {
+    for endpoint in
+        ["", "ftp://x", "http://a b", "http://\u{1b}[2J", &format!("http://{}", "x".repeat(122))]
+    {
         let mut args = market.registration(BOND);
         args.endpoint = endpoint.into();
         check(&mut market, &[instruction::register_worker(&key, args)], &newcomer, &[], "BadText");

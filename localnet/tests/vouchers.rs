@@ -8,7 +8,8 @@ use chainference_chain::{Instruction, Keypair, Signer};
 use chainference_market::Voucher;
 use common::*;
 
-const PAID: chainference_chain::Totals = chainference_chain::Totals { tokens_in: 10_000, tokens_out: 0 };
+const PAID: chainference_chain::Totals =
+    chainference_chain::Totals { tokens_in: 10_000, tokens_out: 0 };
 
 #[track_caller]
 fn check(market: &mut Market, instructions: &[Instruction], payer: &Keypair, refusal: &str) {
@@ -33,7 +34,9 @@ fn only_the_jobs_own_worker_claims() {
     let other = market.admin.insecure_clone();
     let mut registration = market.registration(BOND);
     registration.operator = other.pubkey();
-    market.send(&[instruction::register_worker(&other.pubkey(), registration)], &other, &[]).unwrap();
+    market
+        .send(&[instruction::register_worker(&other.pubkey(), registration)], &other, &[])
+        .unwrap();
     let worker = chainference_chain::address::worker(&other.pubkey());
     let request = ClaimRequest { operator: other.pubkey(), worker, ..job.claim(Some(PAID), true) };
     check(&mut market, &instruction::claim(&request), &other, "WrongWorker");
@@ -146,7 +149,9 @@ fn the_same_job_twice_in_one_transaction_is_paid_once() {
     let operator = market.operator.insecure_clone();
     let before = market.balance(&market.worker());
     let [proof, claim] = pair(&job.claim(Some(PAID), false));
-    market.send(&[proof.clone(), claim.clone(), proof.clone(), claim.clone()], &operator, &[]).unwrap();
+    market
+        .send(&[proof.clone(), claim.clone(), proof.clone(), claim.clone()], &operator, &[])
+        .unwrap();
     assert_eq!(market.balance(&market.worker()), before + 6_000);
     let [_, last] = pair(&job.claim(Some(PAID), true));
     check(&mut market, &[proof.clone(), last, proof, claim], &operator, "WrongStatus");
@@ -173,7 +178,8 @@ fn a_settled_job_is_claimed_no_more() {
 fn a_rotated_operator_claims_what_the_old_one_locked() {
     let mut market = Market::new();
     let job = market.locked_job();
-    let [owner, old, new] = [&market.owner, &market.operator, &market.admin].map(Keypair::insecure_clone);
+    let [owner, old, new] =
+        [&market.owner, &market.operator, &market.admin].map(Keypair::insecure_clone);
     let update = chainference_chain::accounts::UpdateWorkerArgs {
         operator: Some(new.pubkey()),
         ..Default::default()

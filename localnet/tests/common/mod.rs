@@ -26,7 +26,8 @@ pub const CHARGE_MIN: u64 = 2_000;
 pub const GRACE_S: u32 = 600;
 pub const SERVE_S: i64 = 300;
 pub const MODEL: (&str, &str) = ("example/Model-1B", "Q4_1");
-const ARTIFACT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../programs/artifacts/chainference.so");
+const ARTIFACT: &str =
+    concat!(env!("CARGO_MANIFEST_DIR"), "/../programs/artifacts/chainference.so");
 
 /// A refused transaction: the program's name for it, or the runtime's own words.
 pub type Refusal = String;
@@ -116,7 +117,8 @@ impl Market {
     }
 
     pub fn actors(&self) -> [Pubkey; 5] {
-        [&self.admin, &self.wallet, &self.gateway, &self.owner, &self.operator].map(|key| key.pubkey())
+        [&self.admin, &self.wallet, &self.gateway, &self.owner, &self.operator]
+            .map(|key| key.pubkey())
     }
 
     pub fn registration(&self, bond: u64) -> RegisterWorkerArgs {
@@ -214,7 +216,12 @@ impl Market {
         self.send(&instructions, &operator, &[])
     }
 
-    pub fn close_instruction(&self, job: &TestJob, closer: &Pubkey, feedback: Feedback) -> Instruction {
+    pub fn close_instruction(
+        &self,
+        job: &TestJob,
+        closer: &Pubkey,
+        feedback: Feedback,
+    ) -> Instruction {
         let feedback = (feedback != Feedback::None).then_some((job.terms.worker, feedback));
         instruction::close(&instruction::CloseRequest {
             closer: *closer,
@@ -281,7 +288,8 @@ impl Market {
     }
 
     pub fn rent(&self, key: &Pubkey) -> u64 {
-        let data = self.svm.get_account(&key.to_bytes().into()).map_or(0, |account| account.data.len());
+        let data =
+            self.svm.get_account(&key.to_bytes().into()).map_or(0, |account| account.data.len());
         self.svm.minimum_balance_for_rent_exemption(data)
     }
 
@@ -301,7 +309,8 @@ impl Market {
         let authority = Some(self.admin.pubkey().to_bytes().into());
         for program in program::read(&programs, authority).unwrap() {
             let rent = |bytes| self.svm.minimum_balance_for_rent_exemption(bytes);
-            let (data, account) = (program.data_account(0, rent).unwrap(), program.account(rent).unwrap());
+            let (data, account) =
+                (program.data_account(0, rent).unwrap(), program.account(rent).unwrap());
             self.svm.set_account(program.data_address.to_bytes().into(), data).unwrap();
             self.svm.set_account(program.id.to_bytes().into(), account).unwrap();
         }
