@@ -1,0 +1,171 @@
+//! The command line: its commands, and the help that teaches them.
+
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args, Parser, Subcommand};
+
+use crate::settings::{ChainSettings, GatewaySettings, Settings, VaultSettings, WorkerSettings};
+
+const ABOUT: &str =
+    "A market for language-model inference: OpenAI's API in front, staked jobs on Solana behind";
+
+const EXAMPLES: &str = "\
+Examples:
+  chainference up                                   a whole market on this machine: chain, worker, gateway
+  chainference up --model Qwen/Qwen2.5-0.5B-Instruct-GGUF:Q4_K_M
+  chainference status                               base URL, API key, and how each part is
+  chainference jobs                                 what each call cost
+  chainference wallet                               addresses and balances
+  chainference doctor                               looks for what is wrong, and says what to do
+  chainference gateway --rpc-url https://api.devnet.solana.com    a gateway alone, on a public chain
+
+Settings come from a flag, else the environment, else $CHAINFERENCE_HOME/config.toml, else the default.
+All state lives in $CHAINFERENCE_HOME (default ~/.chainference). CHAINFERENCE_LOG=debug makes logs talkative.
+Exit codes: 0 fine, 1 failed, 2 wrong usage, 3 nothing is running, 4 already running or port taken.";
+
+#[derive(Parser, Debug)]
+#[command(name = "chainference", version, about = ABOUT, after_help = EXAMPLES, max_term_width = 110)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+
+    /// Folder that holds all state [default: ~/.chainference]
+    #[arg(long, global = true, env = "CHAINFERENCE_HOME", value_name = "DIR")]
+    pub home: Option<PathBuf>,
+
+    /// Settings file [default: config.toml in the home folder]
+    #[arg(long, global = true, env = "CHAINFERENCE_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    /// Start a whole market: the chain, a worker with its model, the gateway. Ctrl-C ends it
+    Up(Settings),
+    /// Run the embedded chain alone
+    Chain(ServeChain),
+    /// Run a worker alone: it registers, serves its model and claims what it earned
+    Worker(ServeWorker),
+    /// Run a gateway alone: OpenAI's API for the market on the chain
+    Gateway(ServeGateway),
+    /// Show addresses and balances; move money
+    Wallet(Wallet),
+    /// List the jobs of this gateway: what each staked, cost and returned
+    Jobs(Jobs),
+    /// Show whether a market runs in this home, and how to call it
+    Status(Status),
+    /// Look for what is wrong, and say what to do
+    Doctor(Doctor),
+    /// The worker's engine, started by the worker itself
+    #[command(hide = true)]
+    Engine,
+}
+
+/// Told to a child by `up`: end when standard input closes.
+#[derive(Args, Debug, Clone, Copy)]
+pub struct Supervision {
+    #[arg(long, hide = true, action = ArgAction::SetTrue)]
+    pub supervised: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct ServeChain {
+    #[command(flatten)]
+    pub chain: ChainSettings,
+    #[command(flatten)]
+    pub supervision: Supervision,
+}
+
+#[derive(Args, Debug)]
+pub struct ServeWorker {
+    #[command(flatten)]
+    pub chain: ChainSettings,
+    #[command(flatten)]
+    pub worker: WorkerSettings,
+    #[command(flatten)]
+    pub supervision: Supervision,
+}
+
+#[derive(Args, Debug)]
+pub struct ServeGateway {
+    #[command(flatten)]
+    pub chain: ChainSettings,
+    #[command(flatten)]
+    pub gateway: GatewaySettings,
+    #[command(flatten)]
+    pub supervision: Supervision,
+}
+
+#[derive(Args, Debug)]
+pub struct Wallet {
+    #[command(subcommand)]
+    pub action: Option<WalletAction>,
+    /// Print JSON
+    #[arg(long, global = true)]
+    pub json: bool,
+    #[command(flatten)]
+    pub chain: ChainSettings,
+}
+
+#[derive(Subcommand, Debug)]
+pub enum WalletAction {
+    /// Print the wallet's address
+    Address,
+    /// Put money from the wallet into the vault, opening it where there is none
+    #[command(after_help = "Amounts: `1.5sol`, or lamports as a plain number.")]
+    Deposit {
+        #[arg(value_parser = crate::amount::parse, value_name = "AMOUNT")]
+        amount: u64,
+        #[command(flatten)]
+        vault: VaultSettings,
+    },
+    /// Take unreserved money out of the vault, back into the wallet
+    #[command(after_help = "Amounts: `1.5sol`, or lamports as a plain number.")]
+    Withdraw {
+        #[arg(value_parser = crate::amount::parse, value_name = "AMOUNT")]
+        amount: u64,
+    },
+    /// Move the worker's earnings from its record to its owner's wallet
+    Earnings,
+}
+
+#[derive(Args, Debug)]
+pub struct Jobs {
+    #[command(subcommand)]
+    pub action: Option<JobsAction>,
+    /// Print JSON, amounts in lamports
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+#[derive(Subcommand, Debug)]
+pub enum JobsAction {
+    /// Show all that is known of one job
+    Show {
+        /// Its address, or the beginning of it
+        id: String,
+    },
+}
+
+#[derive(Args, Debug)]
+pub struct Status {
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct Doctor {
+    #[command(flatten)]
+    pub settings: Settings,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn command_line_is_sound() {
+        super::Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,119 @@
+//! The `chainference` binary: a whole market on one machine, or any part of it alone.
+
+mod amount;
+mod args;
+mod doctor;
+mod error;
+mod home;
+mod jobs;
+mod outbox;
+mod progress;
+mod serve;
+mod settings;
+mod status;
+mod up;
+mod wallet;
+
+use std::{io::IsTerminal, process::ExitCode};
+
+use clap::Parser;
+use tracing_subscriber::EnvFilter;
+
+use crate::{
+    args::{Cli, Command, Doctor, ServeChain, ServeGateway, ServeWorker},
+    error::CliError,
+    home::Home,
+    settings::Settings,
+};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    // The engine has its own way with threads, signals and standard output: it must not find ours.
+    if let Command::Engine = cli.command {
+        return serve::engine();
+    }
+    start_logging();
+    match run(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            if let Some(hint) = error.hint() {
+                eprintln!("hint: {hint}");
+            }
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<(), CliError> {
+    let home = Home::locate(cli.home)?;
+    let (file, named) = match cli.config {
+        Some(file) => (file, true),
+        None => (home.config(), false),
+    };
+    let load = |given: Settings| given.load(&file, named);
+    match cli.command {
+        Command::Up(settings) => single_threaded(up::up(home, load(settings)?)),
+        Command::Chain(ServeChain { chain, supervision }) => {
+            serve::chain(&home, &load(Settings { chain, ..Default::default() })?, supervision)
+        }
+        Command::Worker(ServeWorker { chain, worker, supervision }) => {
+            let settings = load(Settings { chain, worker, ..Default::default() })?;
+            multi_threaded(serve::worker(home, settings, supervision))
+        }
+        Command::Gateway(ServeGateway { chain, gateway, supervision }) => {
+            let settings = load(Settings { chain, gateway, ..Default::default() })?;
+            multi_threaded(serve::gateway(home, settings, supervision))
+        }
+        Command::Wallet(wallet) => {
+            let given = Settings { chain: wallet.chain.clone(), ..Default::default() };
+            let settings = beside_running(given, &home)?.load(&file, named)?;
+            single_threaded(wallet::wallet(home, settings, wallet))
+        }
+        Command::Jobs(jobs) => single_threaded(jobs::jobs(home, jobs)),
+        Command::Status(status) => {
+            let settings = beside_running(Settings::default(), &home)?.load(&file, named)?;
+            single_threaded(status::status(home, settings, status))
+        }
+        Command::Doctor(Doctor { settings }) => {
+            let settings = beside_running(settings, &home)?.load(&file, named)?;
+            single_threaded(doctor::doctor(home, settings))
+        }
+        Command::Engine => Ok(()),
+    }
+}
+
+/// A tool that looks at a running market takes over the settings that the market was started with.
+fn beside_running(given: Settings, home: &Home) -> Result<Settings, CliError> {
+    if home.is_running() { given.load(&settings::running_file(home), false) } else { Ok(given) }
+}
+
+fn single_threaded<T>(work: impl Future<Output = Result<T, CliError>>) -> Result<T, CliError> {
+    block_on(tokio::runtime::Builder::new_current_thread().enable_all(), work)
+}
+
+fn multi_threaded<T>(work: impl Future<Output = Result<T, CliError>>) -> Result<T, CliError> {
+    block_on(tokio::runtime::Builder::new_multi_thread().enable_all(), work)
+}
+
+fn block_on<T>(
+    runtime: &mut tokio::runtime::Builder,
+    work: impl Future<Output = Result<T, CliError>>,
+) -> Result<T, CliError> {
+    let runtime = runtime
+        .build()
+        .map_err(|error| CliError::Service { role: "runtime", message: error.to_string() })?;
+    runtime.block_on(work)
+}
+
+/// To standard error, which `up` sends to each child's log. `up` itself speaks to a person and logs only trouble.
+fn start_logging() {
+    let filter =
+        EnvFilter::try_from_env("CHAINFERENCE_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_target(false)
+        .init();
+}

@@ -1,0 +1,228 @@
+//! The long-running parts, each alone. `up` starts the same commands as its children.
+
+use std::{
+    fs,
+    io::Read,
+    os::unix::process::CommandExt,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
+
+use chainference_chain::{Commitment, PROGRAM_ID, Signer};
+use chainference_worker::models::{Hub, ModelError, ModelSource, ModelStore, Progress, Resolved};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    args::Supervision,
+    error::CliError,
+    home::{Home, KeyName},
+    settings::Settings,
+};
+
+/// The program that the embedded chain starts with, as it was built from programs/chainference.
+const PROGRAM: &[u8] = include_bytes!("../../programs/artifacts/chainference.so");
+/// How long a child drains when `up` is gone.
+const ORPHAN_DRAIN: Duration = Duration::from_secs(5);
+
+/// Becomes the embedded chain.
+pub fn chain(home: &Home, settings: &Settings, supervision: Supervision) -> Result<(), CliError> {
+    home.create()?;
+    let binary = chain_binary(settings)?;
+    let program = home.chain().join("chainference.so");
+    write_program(&program)?;
+    let authority = home.keypair(KeyName::Wallet)?.pubkey();
+    let mut command = Command::new(&binary);
+    let chain = &settings.chain;
+    command
+        .arg("--rpc-port")
+        .arg(chain.rpc_port().to_string())
+        .arg("--ws-port")
+        .arg(chain.ws_port().to_string())
+        .arg("--slot-ms")
+        .arg(chain.slot_ms().to_string())
+        .arg("--ledger")
+        .arg(home.chain().join("ledger.sqlite"))
+        .arg("--program")
+        .arg(format!("{PROGRAM_ID}={}", program.display()))
+        .arg("--upgrade-authority")
+        .arg(authority.to_string());
+    if supervision.supervised {
+        command.arg("--exit-with-parent");
+    }
+    let source = command.exec();
+    Err(CliError::File { path: binary, source })
+}
+
+/// Beside ourselves, where `make build` and an installation put it.
+pub fn chain_binary(settings: &Settings) -> Result<PathBuf, CliError> {
+    if let Some(binary) = &settings.chain.chain_bin {
+        return Ok(binary.clone());
+    }
+    let ours = std::env::current_exe().map_err(CliError::file(Path::new("chainference")))?;
+    let beside = ours.with_file_name("chainference-chain");
+    if beside.exists() { Ok(beside) } else { Err(CliError::ChainBinaryMissing) }
+}
+
+fn write_program(path: &Path) -> Result<(), CliError> {
+    match fs::read(path) {
+        Ok(bytes) if bytes == PROGRAM => Ok(()),
+        _ => fs::write(path, PROGRAM).map_err(CliError::file(path)),
+    }
+}
+
+/// A worker that registers, serves its model and claims, until it is told to end.
+pub async fn worker(
+    home: Home,
+    settings: Settings,
+    supervision: Supervision,
+) -> Result<(), CliError> {
+    home.create()?;
+    home.make_keys()?;
+    let options = worker_options(&home, &settings)?;
+    let failed = |error: chainference_worker::WorkerError| CliError::Service {
+        role: "worker",
+        message: chain_of(&error),
+    };
+    chainference_worker::run(options, shutdown(supervision)?).await.map_err(failed)
+}
+
+/// A gateway, until it is told to end.
+pub async fn gateway(
+    home: Home,
+    settings: Settings,
+    supervision: Supervision,
+) -> Result<(), CliError> {
+    home.create()?;
+    home.make_keys()?;
+    let options = gateway_options(&home, &settings)?;
+    let failed = |error: chainference_gateway::GatewayError| CliError::Service {
+        role: "gateway",
+        message: chain_of(&error),
+    };
+    chainference_gateway::run(options, shutdown(supervision)?).await.map_err(failed)
+}
+
+/// The engine speaks with its worker over standard input and output.
+pub fn engine() -> std::process::ExitCode {
+    chainference_worker::engine::child::main()
+}
+
+/// Finds the worker's model, or downloads it, telling how many bytes of how many are there.
+pub async fn fetch_model(
+    home: &Home,
+    settings: &Settings,
+    told: impl Fn(u64, u64) + Send + Sync,
+) -> Result<Resolved, CliError> {
+    let store = ModelStore::new(home.models(), Hub::from_env());
+    let progress =
+        |progress: Progress| told(progress.bytes_done, progress.bytes_total.unwrap_or(0));
+    store
+        .resolve(&model_source(settings)?, &progress)
+        .await
+        .map_err(|error: ModelError| CliError::Model(chain_of(&error)))
+}
+
+fn model_source(settings: &Settings) -> Result<ModelSource, CliError> {
+    let named = settings.worker.model.as_deref().unwrap_or("quickstart");
+    named.parse().map_err(|error: chainference_worker::models::ModelSourceError| {
+        CliError::Setting { setting: "--model", message: error.to_string() }
+    })
+}
+
+/// `processed` is final on the embedded chain, which never forks.
+fn commitment(settings: &Settings) -> Commitment {
+    if settings.embedded_chain() { Commitment::Processed } else { Commitment::Confirmed }
+}
+
+fn worker_options(
+    home: &Home,
+    settings: &Settings,
+) -> Result<chainference_worker::Options, CliError> {
+    let ours = std::env::current_exe().map_err(CliError::file(Path::new("chainference")))?;
+    let mut options = chainference_worker::Options::new(home.root(), settings.endpoints()?, ours);
+    let given = &settings.worker;
+    options.listen = given.listen();
+    options.endpoint_url = Some(given.endpoint());
+    options.commitment = commitment(settings);
+    options.model = model_source(settings)?;
+    options.context_tokens = given.context_tokens;
+    options.threads = given.worker_threads;
+    options.slots = given.worker_slots.unwrap_or(options.slots);
+    let prices = &mut options.prices;
+    prices.input_per_mtok = given.price_in_per_mtok.unwrap_or(prices.input_per_mtok);
+    prices.output_per_mtok = given.price_out_per_mtok.unwrap_or(prices.output_per_mtok);
+    prices.charge_min = given.charge_min.unwrap_or(prices.charge_min);
+    Ok(options)
+}
+
+fn gateway_options(
+    home: &Home,
+    settings: &Settings,
+) -> Result<chainference_gateway::Options, CliError> {
+    let given = &settings.gateway;
+    let vault_owner = match &given.vault_owner {
+        Some(owner) => owner.parse().map_err(|_| CliError::Setting {
+            setting: "--vault-owner",
+            message: format!("`{owner}` is no address"),
+        })?,
+        None => home.keypair(KeyName::Wallet)?.pubkey(),
+    };
+    let mut options = chainference_gateway::Options::new(
+        settings.endpoints()?,
+        vault_owner,
+        home.key_file(KeyName::Gateway),
+        home.api_key_file(),
+        home.gateway_ledger(),
+    );
+    options.listen = given.listen();
+    options.commitment = commitment(settings);
+    options.allow_private_endpoints =
+        given.allow_private_endpoints.unwrap_or(settings.embedded_chain());
+    Ok(options)
+}
+
+/// An error and what lies under it, in one line.
+fn chain_of(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut below = error.source();
+    while let Some(cause) = below {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        below = cause.source();
+    }
+    text
+}
+
+/// Cancelled by SIGINT and SIGTERM, and under `up` when our standard input closes: then `up` has ended, however it did.
+fn shutdown(supervision: Supervision) -> Result<CancellationToken, CliError> {
+    let token = CancellationToken::new();
+    let failed = CliError::file(Path::new("signal handler"));
+    let (mut interrupt, mut terminate) = signal(SignalKind::interrupt())
+        .and_then(|interrupt| Ok((interrupt, signal(SignalKind::terminate())?)))
+        .map_err(failed)?;
+    let told = token.clone();
+    tokio::spawn(async move {
+        loop {
+            tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} }
+            if told.is_cancelled() {
+                std::process::exit(130);
+            }
+            told.cancel();
+        }
+    });
+    if supervision.supervised {
+        let orphaned = token.clone();
+        // A thread of its own: a read of standard input can't be cancelled, and must not hold up the runtime's end.
+        std::thread::spawn(move || {
+            while std::io::stdin().read(&mut [0; 64]).is_ok_and(|bytes| bytes > 0) {}
+            orphaned.cancel();
+            std::thread::sleep(ORPHAN_DRAIN);
+            std::process::exit(1);
+        });
+    }
+    Ok(token)
+}

@@ -1,0 +1,316 @@
+//! Every setting, declared once: as a flag, an environment variable and a line of config.toml.
+//! A flag beats the environment, that beats config.toml, that beats the default.
+
+use std::{
+    fs,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    num::NonZeroU32,
+    path::{Path, PathBuf},
+};
+
+use chainference_chain::Endpoints;
+use clap::Args;
+use serde::{Deserialize, Serialize};
+
+use crate::{error::CliError, home::Home};
+
+const LAMPORTS_PER_SOL: u64 = 1_000_000_000;
+
+#[derive(Args, Debug, Default, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    #[command(flatten)]
+    pub chain: ChainSettings,
+    #[command(flatten)]
+    pub gateway: GatewaySettings,
+    #[command(flatten)]
+    pub worker: WorkerSettings,
+    #[command(flatten)]
+    pub vault: VaultSettings,
+}
+
+#[derive(Args, Debug, Default, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[command(next_help_heading = "Chain")]
+pub struct ChainSettings {
+    /// JSON-RPC address of a chain to use instead of the embedded one
+    #[arg(long, env = "CHAINFERENCE_RPC_URL", value_name = "URL")]
+    pub rpc_url: Option<String>,
+    /// Its websocket address [default: guessed from the RPC address]
+    #[arg(long, env = "CHAINFERENCE_WS_URL", value_name = "URL")]
+    pub ws_url: Option<String>,
+    /// Port of the embedded chain's JSON-RPC [default: 8899]
+    #[arg(long, env = "CHAINFERENCE_RPC_PORT", value_name = "PORT")]
+    pub rpc_port: Option<u16>,
+    /// Port of the embedded chain's websocket [default: 8900]
+    #[arg(long, env = "CHAINFERENCE_WS_PORT", value_name = "PORT")]
+    pub ws_port: Option<u16>,
+    /// Length of the embedded chain's slots, in milliseconds [default: 400]
+    #[arg(long, env = "CHAINFERENCE_SLOT_MS", value_name = "MS", value_parser = clap::value_parser!(u64).range(10..=10_000))]
+    pub slot_ms: Option<u64>,
+    /// The embedded chain's program [default: chainference-chain beside chainference]
+    #[arg(long, env = "CHAINFERENCE_CHAIN_BIN", value_name = "PATH")]
+    #[serde(rename = "binary")]
+    pub chain_bin: Option<PathBuf>,
+}
+
+#[derive(Args, Debug, Default, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[command(next_help_heading = "Gateway")]
+pub struct GatewaySettings {
+    /// Address and port of the OpenAI-compatible API [default: 127.0.0.1:7070]
+    #[arg(long, env = "CHAINFERENCE_GATEWAY_LISTEN", value_name = "ADDR:PORT")]
+    #[serde(rename = "listen")]
+    pub gateway_listen: Option<SocketAddr>,
+    /// Address of the cold key whose vault pays [default: this home's wallet]
+    #[arg(long, env = "CHAINFERENCE_VAULT_OWNER", value_name = "ADDRESS")]
+    pub vault_owner: Option<String>,
+    /// Call workers on private addresses too [default: only on the embedded chain]
+    #[arg(long, env = "CHAINFERENCE_ALLOW_PRIVATE_ENDPOINTS", value_name = "BOOL")]
+    pub allow_private_endpoints: Option<bool>,
+}
+
+#[derive(Args, Debug, Default, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[command(next_help_heading = "Worker")]
+pub struct WorkerSettings {
+    /// Address and port that the worker serves gateways on [default: 127.0.0.1:7071]
+    #[arg(long, env = "CHAINFERENCE_WORKER_LISTEN", value_name = "ADDR:PORT")]
+    #[serde(rename = "listen")]
+    pub worker_listen: Option<SocketAddr>,
+    /// URL under which gateways reach the worker, published on chain [default: http://ADDR:PORT]
+    #[arg(long, env = "CHAINFERENCE_WORKER_ENDPOINT", value_name = "URL")]
+    #[serde(rename = "endpoint")]
+    pub worker_endpoint: Option<String>,
+    /// Model to serve: a GGUF file, a Hugging Face id (owner/name[:quantisation]), or "quickstart"
+    #[arg(long, env = "CHAINFERENCE_MODEL", value_name = "MODEL")]
+    pub model: Option<String>,
+    /// Context length to serve, in tokens [default: the model's own, at most 8192]
+    #[arg(long, env = "CHAINFERENCE_CONTEXT_TOKENS", value_name = "TOKENS")]
+    pub context_tokens: Option<NonZeroU32>,
+    /// Calls generated at once [default: 4]
+    #[arg(long, env = "CHAINFERENCE_WORKER_SLOTS", value_name = "N")]
+    #[serde(rename = "slots")]
+    pub worker_slots: Option<NonZeroU32>,
+    /// Threads of the engine [default: the machine's cores]
+    #[arg(long, env = "CHAINFERENCE_WORKER_THREADS", value_name = "N")]
+    #[serde(rename = "threads")]
+    pub worker_threads: Option<NonZeroU32>,
+    /// Price of a million input tokens, in lamports [default: 600000]
+    #[arg(long, env = "CHAINFERENCE_PRICE_IN", value_name = "LAMPORTS")]
+    pub price_in_per_mtok: Option<u64>,
+    /// Price of a million output tokens, in lamports [default: 1200000]
+    #[arg(long, env = "CHAINFERENCE_PRICE_OUT", value_name = "LAMPORTS")]
+    pub price_out_per_mtok: Option<u64>,
+    /// Least charge of a job, in lamports [default: 2000]
+    #[arg(long, env = "CHAINFERENCE_CHARGE_MIN", value_name = "LAMPORTS")]
+    #[serde(rename = "charge_min_lamports")]
+    pub charge_min: Option<u64>,
+}
+
+#[derive(Args, Debug, Default, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[command(next_help_heading = "Vault")]
+pub struct VaultSettings {
+    /// What `up` puts into a vault that it opens, in lamports [default: 10 SOL]
+    #[arg(long, env = "CHAINFERENCE_DEPOSIT_LAMPORTS", value_name = "LAMPORTS")]
+    pub deposit_lamports: Option<u64>,
+    /// What the gateway's key may spend of the vault each day, in lamports [default: 1 SOL]
+    #[arg(long, env = "CHAINFERENCE_LIMIT_LAMPORTS", value_name = "LAMPORTS")]
+    pub limit_lamports: Option<u64>,
+}
+
+impl Settings {
+    /// Lays what was given by flag and environment over what stands in the file.
+    ///
+    /// `file` names config.toml; it may be missing unless `required`.
+    pub fn load(self, file: &Path, required: bool) -> Result<Self, CliError> {
+        let text = match fs::read_to_string(file) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && !required => {
+                return Ok(self);
+            }
+            other => other.map_err(CliError::file(file))?,
+        };
+        let below: Self = toml::from_str(&text).map_err(|error| CliError::Config {
+            path: file.to_owned(),
+            message: error.to_string(),
+        })?;
+        self.over(below)
+            .map_err(|error| CliError::Config { path: file.to_owned(), message: error.to_string() })
+    }
+
+    /// These settings, and those of `below` where these say nothing.
+    fn over(self, below: Self) -> Result<Self, toml::ser::Error> {
+        let mut merged = toml::Table::try_from(below)?;
+        for (section, settings) in toml::Table::try_from(self)? {
+            match (merged.get_mut(&section), settings) {
+                (Some(toml::Value::Table(below)), toml::Value::Table(above)) => below.extend(above),
+                (_, settings) => drop(merged.insert(section, settings)),
+            }
+        }
+        merged.try_into().map_err(serde::ser::Error::custom)
+    }
+
+    /// Whether this home runs a chain of its own.
+    pub fn embedded_chain(&self) -> bool {
+        self.chain.rpc_url.is_none()
+    }
+
+    pub fn endpoints(&self) -> Result<Endpoints, CliError> {
+        let chain = &self.chain;
+        match &chain.rpc_url {
+            None => Ok(Endpoints {
+                rpc_url: format!("http://127.0.0.1:{}", chain.rpc_port()),
+                ws_url: format!("ws://127.0.0.1:{}", chain.ws_port()),
+            }),
+            Some(rpc_url) => {
+                let ws_url = chain.ws_url.clone().or_else(|| guess_ws_url(rpc_url));
+                let ws_url = ws_url.ok_or_else(|| CliError::Setting {
+                    setting: "--rpc-url",
+                    message: format!("`{rpc_url}` is no http or https URL"),
+                })?;
+                Ok(Endpoints { rpc_url: rpc_url.clone(), ws_url })
+            }
+        }
+    }
+}
+
+impl ChainSettings {
+    pub fn rpc_port(&self) -> u16 {
+        self.rpc_port.unwrap_or(8899)
+    }
+    pub fn ws_port(&self) -> u16 {
+        self.ws_port.unwrap_or(8900)
+    }
+    pub fn slot_ms(&self) -> u64 {
+        self.slot_ms.unwrap_or(400)
+    }
+}
+
+impl GatewaySettings {
+    pub fn listen(&self) -> SocketAddr {
+        self.gateway_listen.unwrap_or(loopback(7070))
+    }
+}
+
+impl WorkerSettings {
+    pub fn listen(&self) -> SocketAddr {
+        self.worker_listen.unwrap_or(loopback(7071))
+    }
+    pub fn endpoint(&self) -> String {
+        self.worker_endpoint
+            .clone()
+            .unwrap_or_else(|| format!("http://{}", reachable(self.listen())))
+    }
+}
+
+impl VaultSettings {
+    pub fn deposit_lamports(&self) -> u64 {
+        self.deposit_lamports.unwrap_or(10 * LAMPORTS_PER_SOL)
+    }
+    pub fn limit_lamports(&self) -> u64 {
+        self.limit_lamports.unwrap_or(LAMPORTS_PER_SOL)
+    }
+}
+
+/// Where the settings of the `up` that lives in this home stand, whole.
+pub fn running_file(home: &Home) -> PathBuf {
+    home.run().join("settings.toml")
+}
+
+/// An address that a client on this machine can connect to: the unspecified one becomes loopback.
+pub fn reachable(listen: SocketAddr) -> SocketAddr {
+    if listen.ip().is_unspecified() { loopback(listen.port()) } else { listen }
+}
+
+fn loopback(port: u16) -> SocketAddr {
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port)
+}
+
+/// Solana's habit: https becomes wss on the same address; on a local validator the port is one higher.
+fn guess_ws_url(rpc_url: &str) -> Option<String> {
+    let url = reqwest::Url::parse(rpc_url).ok()?;
+    let mut ws = url.clone();
+    ws.set_scheme(match url.scheme() {
+        "http" => "ws",
+        "https" => "wss",
+        _ => return None,
+    })
+    .ok()?;
+    if let Some(port) = url.port() {
+        ws.set_port(Some(port.checked_add(1)?)).ok()?;
+    }
+    Some(ws.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(text: &str) -> tempfile::NamedTempFile {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        fs::write(file.path(), text).expect("written");
+        file
+    }
+
+    #[test]
+    fn flag_beats_file_and_file_beats_default() {
+        let file = file("[chain]\nrpc_port = 1\nws_port = 2\n[worker]\nlisten = \"127.0.0.1:9\"\n");
+        let flags = Settings {
+            chain: ChainSettings { rpc_port: Some(7), ..Default::default() },
+            ..Default::default()
+        };
+        let settings = flags.load(file.path(), true).expect("read");
+        assert_eq!(
+            (settings.chain.rpc_port(), settings.chain.ws_port(), settings.chain.slot_ms()),
+            (7, 2, 400)
+        );
+        assert_eq!(settings.worker.endpoint(), "http://127.0.0.1:9");
+    }
+
+    #[test]
+    fn mistakes_in_the_file_are_named_with_their_line() {
+        for (text, expected) in [
+            ("[chain]\nslot = 400\n", "slot"),
+            ("[gateway]\nlisten = 7070\n", "line 2"),
+            ("[chain\n", "line 1"),
+        ] {
+            let error =
+                Settings::default().load(file(text).path(), true).expect_err("refused").to_string();
+            assert!(error.contains(expected) && error.contains("line"), "{error}");
+        }
+    }
+
+    #[test]
+    fn missing_file_matters_only_where_it_was_named() {
+        let nowhere = Path::new("/nonexistent/config.toml");
+        assert_eq!(
+            Settings::default().load(nowhere, false).expect("defaults"),
+            Settings::default()
+        );
+        assert!(Settings::default().load(nowhere, true).is_err());
+    }
+
+    #[test]
+    fn settings_survive_being_written_for_the_children() {
+        let settings = Settings {
+            chain: ChainSettings { slot_ms: Some(50), ..Default::default() },
+            worker: WorkerSettings { model: Some("/a b.gguf".into()), ..Default::default() },
+            ..Default::default()
+        };
+        let text = toml::to_string(&settings).expect("serialised");
+        assert_eq!(Settings::default().load(file(&text).path(), true).expect("read"), settings);
+    }
+
+    #[test]
+    fn websocket_address_follows_the_rpc_address() {
+        for (rpc, ws) in [
+            ("https://api.devnet.solana.com", Some("wss://api.devnet.solana.com/")),
+            ("http://127.0.0.1:8899", Some("ws://127.0.0.1:8900/")),
+            ("ftp://x", None),
+            ("nonsense", None),
+        ] {
+            assert_eq!(guess_ws_url(rpc).as_deref(), ws, "{rpc}");
+        }
+    }
+}

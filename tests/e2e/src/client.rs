@@ -1,0 +1,109 @@
+//! The clients that people use: curl, and OpenAI's own for Python and Node.
+
+use std::{
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use serde_json::{Value, json};
+
+use crate::{MODEL, cache, market::Market};
+
+/// What curl prints.
+pub fn curl(args: &[&str]) -> String {
+    let output = Command::new("curl")
+        .args(["--max-time", "120"])
+        .args(args)
+        .output()
+        .expect("curl is installed");
+    String::from_utf8(output.stdout).expect("text")
+}
+
+/// An HTTP answer: its status and its body.
+pub struct Answer {
+    pub status: u16,
+    pub body: Value,
+}
+
+/// POST /v1/chat/completions with that body, as curl sends it.
+pub fn post(market: &Market, key: &str, body: &str) -> Answer {
+    let text = curl(&[
+        "-s",
+        "-w",
+        "\n%{http_code}",
+        &format!("{}/chat/completions", market.base_url()),
+        "-H",
+        &format!("authorization: Bearer {key}"),
+        "-H",
+        "content-type: application/json",
+        "-d",
+        body,
+    ]);
+    let (body, status) = text.rsplit_once('\n').expect("curl adds the status");
+    Answer {
+        status: status.parse().expect("a status"),
+        body: serde_json::from_str(body).unwrap_or(Value::Null),
+    }
+}
+
+/// A chat of one message; `more` is laid over it.
+pub fn chat(prompt: &str, more: Value) -> Value {
+    let mut body = json!({"model": MODEL, "temperature": 0, "messages": [{"role": "user", "content": prompt}]});
+    for (name, value) in more.as_object().expect("an object") {
+        body[name] = value.clone();
+    }
+    body
+}
+
+#[derive(Debug, Clone, Copy)]
+pub enum Sdk {
+    Python,
+    Node,
+}
+
+/// Runs one request with an official client. It prints what it got: `content`, `finish_reason`, `usage`, `chunks`; or
+/// `error` with the `status`, `type`, `code` and `message` that its user would catch.
+pub fn sdk(market: &Market, sdk: Sdk, what: &str, body: &Value) -> Value {
+    let output = sdk_command(market, sdk, what, body).output().expect("the client runs");
+    serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|error| panic!("{sdk:?}: {error}: {output:?}"))
+}
+
+/// The same, not yet started, for tests that do something meanwhile.
+pub fn sdk_command(market: &Market, sdk: Sdk, what: &str, body: &Value) -> Command {
+    let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("clients");
+    let mut command = match sdk {
+        Sdk::Python => {
+            let mut command = Command::new(installed("python-").join("bin/python"));
+            command.arg(scripts.join("openai_client.py"));
+            command
+        }
+        Sdk::Node => {
+            let mut command = Command::new("node");
+            command.arg(scripts.join("openai_client.mjs")).arg(installed("node-"));
+            command
+        }
+    };
+    command
+        .args([what, &body.to_string()])
+        .env("OPENAI_BASE_URL", market.base_url())
+        .env("OPENAI_API_KEY", market.key());
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+/// The newest client of that kind that scripts/setup-test has installed.
+fn installed(kind: &str) -> PathBuf {
+    let clients = cache().join("clients");
+    let found =
+        std::fs::read_dir(&clients).into_iter().flatten().flatten().map(|entry| entry.path());
+    let mut found: Vec<_> = found
+        .filter(|path| {
+            path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(kind))
+        })
+        .collect();
+    found.sort();
+    found
+        .pop()
+        .unwrap_or_else(|| panic!("no {kind}* in {}: run scripts/setup-test", clients.display()))
+}

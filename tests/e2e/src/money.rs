@@ -1,0 +1,134 @@
+//! The books: who holds how many lamports, and which fees were paid.
+
+use chainference_chain::{Pubkey, address};
+use serde_json::{Value, json};
+
+use crate::market::{Market, block_on};
+
+/// All accounts that take part in a call, at one moment, in lamports.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Books {
+    pub wallet: u64,
+    pub gateway: u64,
+    pub worker_owner: u64,
+    pub worker_operator: u64,
+    pub vault: u64,
+    /// The worker's record: rent, bond, earnings and fees of the market.
+    pub worker: u64,
+    /// Rent in job accounts that are not closed yet.
+    pub jobs: u64,
+    /// Transaction fees that the gateway has paid so far.
+    pub gateway_fees: u64,
+    pub operator_fees: u64,
+    /// As the worker's record counts them.
+    pub earnings: u64,
+    pub fees_platform: u64,
+    pub fees_stakers: u64,
+    /// As the vault counts it.
+    pub reserved: u64,
+}
+
+/// Addresses of a market's keys.
+pub struct Keys {
+    pub wallet: Pubkey,
+    pub gateway: Pubkey,
+    pub worker_owner: Pubkey,
+    pub worker_operator: Pubkey,
+}
+
+impl Keys {
+    pub fn of(market: &Market) -> Self {
+        let wallet = market.place.json(&["wallet", "--json", "--rpc-url", &market.rpc_url()]);
+        let key = |name: &str| {
+            wallet["keys"][name]["address"].as_str().expect("an address").parse().expect("base58")
+        };
+        Self {
+            wallet: key("wallet"),
+            gateway: key("gateway"),
+            worker_owner: key("worker-owner"),
+            worker_operator: key("worker-operator"),
+        }
+    }
+
+    pub fn vault(&self) -> Pubkey {
+        address::vault(&self.wallet)
+    }
+
+    pub fn worker(&self) -> Pubkey {
+        address::worker(&self.worker_owner)
+    }
+}
+
+impl Books {
+    pub fn take(market: &Market, keys: &Keys) -> Self {
+        let chain = market.chain();
+        block_on(async {
+            let balance = |key: Pubkey| {
+                let chain = chain.clone();
+                async move { chain.balance(&key).await.expect("a balance").0 }
+            };
+            let mut jobs = 0;
+            for (job, _) in chain.jobs_of_vault(&keys.vault()).await.expect("jobs") {
+                jobs += balance(job).await;
+            }
+            let record = chain.worker(&keys.worker()).await.expect("answered").expect("registered");
+            Self {
+                wallet: balance(keys.wallet).await,
+                gateway: balance(keys.gateway).await,
+                worker_owner: balance(keys.worker_owner).await,
+                worker_operator: balance(keys.worker_operator).await,
+                vault: balance(keys.vault()).await,
+                worker: balance(keys.worker()).await,
+                jobs,
+                gateway_fees: fees_paid_by(market, &keys.gateway),
+                operator_fees: fees_paid_by(market, &keys.worker_operator),
+                earnings: record.earnings,
+                fees_platform: record.fees_platform,
+                fees_stakers: record.fees_stakers,
+                reserved: chain
+                    .vault(&keys.vault())
+                    .await
+                    .expect("answered")
+                    .expect("open")
+                    .reserved,
+            }
+        })
+    }
+
+    /// Everything there is, and everything that was burnt: never changes.
+    pub fn total(&self) -> u64 {
+        self.wallet
+            + self.gateway
+            + self.worker_owner
+            + self.worker_operator
+            + self.vault
+            + self.worker
+            + self.jobs
+            + self.gateway_fees
+            + self.operator_fees
+    }
+}
+
+/// Transactions that name an account, newest first, as the chain's history tells them.
+pub fn transactions_of(market: &Market, address: &Pubkey) -> Vec<Value> {
+    let signatures =
+        market.rpc("getSignaturesForAddress", json!([address.to_string(), {"limit": 1000}]));
+    let signatures = signatures.as_array().expect("a list").clone();
+    let options =
+        json!({"encoding": "json", "commitment": "confirmed", "maxSupportedTransactionVersion": 0});
+    signatures
+        .iter()
+        .map(|entry| market.rpc("getTransaction", json!([entry["signature"], options])))
+        .collect()
+}
+
+pub fn fee(transaction: &Value) -> u64 {
+    transaction["meta"]["fee"].as_u64().expect("a fee")
+}
+
+fn fees_paid_by(market: &Market, payer: &Pubkey) -> u64 {
+    let paid_by = |transaction: &Value| {
+        transaction["transaction"]["message"]["accountKeys"][0] == payer.to_string()
+    };
+    transactions_of(market, payer).iter().filter(|transaction| paid_by(transaction)).map(fee).sum()
+}
