@@ -1,7 +1,7 @@
 //! The worker's record and offer on chain: made once, kept in step with the options, and the
 //! heartbeat. The owner's key is read only when something must be signed with it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,7 +35,7 @@ pub enum RegistrationError {
     #[error("the owner key {path} belongs to {found}, the worker's record to {expected}")]
     WrongOwner { path: PathBuf, found: Pubkey, expected: Pubkey },
     #[error("{what} was refused: {source}. The owner {owner} holds {lamports} lamports")]
-    Refused { what: &'static str, owner: Pubkey, lamports: u64, source: SubmitError },
+    Refused { what: &'static str, owner: Pubkey, lamports: u64, source: Box<SubmitError> },
     #[error(
         "the operator key {operator} holds nothing: it pays the fees of claims, send it some SOL"
     )]
@@ -47,7 +47,7 @@ pub enum RegistrationError {
 /// What the record says of this worker.
 pub(crate) struct Identity<'a> {
     pub operator: &'a Keypair,
-    pub owner_key_path: &'a PathBuf,
+    pub owner_key_path: &'a Path,
     pub x25519: [u8; 32],
     pub endpoint_url: String,
 }
@@ -153,7 +153,7 @@ async fn update_worker(
 /// Posts the offer, or brings it up to date. Returns its address.
 pub(crate) async fn ensure_offer(
     chain: &Chain,
-    owner_key_path: &PathBuf,
+    owner_key_path: &Path,
     registered: Registered,
     model: &ModelOffer,
 ) -> Result<Pubkey, RegistrationError> {
@@ -229,10 +229,10 @@ pub(crate) async fn heartbeat(
     }
 }
 
-fn owner_key(path: &PathBuf, expected: &Pubkey) -> Result<Keypair, RegistrationError> {
+fn owner_key(path: &Path, expected: &Pubkey) -> Result<Keypair, RegistrationError> {
     let owner = read_keypair(path).map_err(RegistrationError::OwnerKey)?;
     if owner.pubkey() != *expected {
-        let (path, expected) = (path.clone(), *expected);
+        let (path, expected) = (path.to_owned(), *expected);
         return Err(RegistrationError::WrongOwner { path, found: owner.pubkey(), expected });
     }
     Ok(owner)
@@ -269,6 +269,7 @@ async fn try_send(
             Err(SubmitError::Expired) if tries < SIGN_TRIES => {}
             Err(source) => {
                 let (what, owner) = ("a transaction", payer.pubkey());
+                let source = Box::new(source);
                 return Err(RegistrationError::Refused { what, owner, lamports: 0, source });
             }
         }

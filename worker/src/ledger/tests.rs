@@ -241,9 +241,9 @@ async fn a_change_that_fails_does_not_take_its_group_with_it() {
         ledger.write(begin_call(key(2), 0)),
         ledger.write(quote(key(3))),
     );
-    assert_eq!(good.unwrap(), true);
+    assert!(good.unwrap());
     assert!(matches!(bad, Err(LedgerError::Database(_))), "{bad:?}");
-    assert_eq!(late.unwrap(), true);
+    assert!(late.unwrap());
     assert_eq!(ledger.unfinished().await.unwrap().len(), 2);
     let too_large = vouch(key(1), voucher(u64::MAX, 0), false);
     assert!(matches!(ledger.write(too_large).await, Err(LedgerError::TooLarge)));

@@ -68,7 +68,7 @@ pub(crate) struct Limits {
 pub(crate) fn router(app: Arc<App>) -> Router {
     let small = DefaultBodyLimit::max(BODY_BYTES_MAX);
     Router::new()
-        .route("/v1/quotes", post(quotes::post).layer(small.clone()))
+        .route("/v1/quotes", post(quotes::post).layer(small))
         .route("/v1/vouchers", post(vouchers::post).layer(small))
         .route("/v1/calls", post(calls::post).layer(DefaultBodyLimit::max(CALL_BYTES_MAX)))
         .route("/health", get(status::health))

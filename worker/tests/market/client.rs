@@ -1,0 +1,244 @@
+//! A client as the gateway is one, without its conveniences.
+
+use std::time::Duration;
+
+use chainference_chain::accounts::Offer;
+use chainference_chain::{Chain, JobTerms, Keypair, Pubkey, Quote, Signer, address};
+use chainference_market::Totals;
+use chainference_protocol::{
+    Address, CallRequest, Chat, ErrorCode, FinishReason, Frame, FrameOpener, Message,
+    MessageContent, Sampling, SessionKey, SignedVoucher, WireErrorBody, WorkerPublic, seal_call,
+};
+use reqwest::Response;
+use serde::Serialize;
+
+/// A refusal: HTTP status and code.
+pub type Refused = (u16, ErrorCode);
+
+pub struct Client {
+    chain: Chain,
+    wallet: Keypair,
+    pub vault: Pubkey,
+    url: String,
+    http: reqwest::Client,
+    offer: (Pubkey, Offer),
+}
+
+#[derive(Clone)]
+pub struct Job {
+    pub terms: JobTerms,
+    pub session: SessionKey,
+}
+
+impl Job {
+    pub fn wire(&self) -> Address {
+        Address(self.terms.job().to_bytes())
+    }
+}
+
+pub struct Ask {
+    pub model: String,
+    pub prompt: String,
+    pub max_tokens: u32,
+}
+
+impl Ask {
+    pub fn new(prompt: &str, max_tokens: u32) -> Self {
+        let model = String::new(); // the offer's
+        Self { model, prompt: prompt.into(), max_tokens }
+    }
+
+    pub fn short() -> Self {
+        Self::new("What is the capital of France?", 40)
+    }
+}
+
+pub fn session_key() -> SessionKey {
+    SessionKey::from_seed(*Keypair::new().secret_bytes())
+}
+
+impl Client {
+    pub fn new(chain: Chain, wallet: Keypair, url: String, offer: (Pubkey, Offer)) -> Self {
+        let vault = address::vault(&wallet.pubkey());
+        Self { chain, wallet, vault, url, http: reqwest::Client::new(), offer }
+    }
+
+    pub async fn terms(&self, stake: u64) -> JobTerms {
+        self.terms_for(stake, session_key().public()).await
+    }
+
+    async fn terms_for(&self, stake: u64, session_key: Address) -> JobTerms {
+        let (address, offer) = &self.offer;
+        let worker = self.chain.worker(&offer.worker).await.unwrap().unwrap();
+        let clock = self.chain.clock().await.unwrap();
+        let blockhash = self.chain.blockhash().await.unwrap();
+        JobTerms {
+            vault: self.vault,
+            authority: self.wallet.pubkey(),
+            worker: offer.worker,
+            operator: worker.operator,
+            offer: *address,
+            model_hash: offer.model_hash,
+            session_key: Pubkey::new_from_array(session_key.0),
+            open_slot: clock.slot,
+            stake,
+            max_price_in_per_mtok: offer.price_in_per_mtok,
+            max_price_out_per_mtok: offer.price_out_per_mtok,
+            serve_until_unix_s: clock.unix_s + 600,
+            blockhash: blockhash.hash,
+            last_valid_block_height: blockhash.last_valid_block_height,
+        }
+    }
+
+    pub async fn quote(&self, terms: &JobTerms) -> Result<Quote, Refused> {
+        Ok(self.post("/v1/quotes", terms).await?.json().await.unwrap())
+    }
+
+    /// A job, published and locked.
+    pub async fn open_job(&self, stake: u64) -> Job {
+        let session = session_key();
+        let terms = self.terms_for(stake, session.public()).await;
+        let quote = self.quote(&terms).await.unwrap();
+        let signed = terms.complete(&quote, &self.wallet).unwrap();
+        self.chain.submit(&signed).await.unwrap();
+        Job { terms, session }
+    }
+
+    pub async fn call(&self, job: &Job, call: u32, ask: Ask) -> Result<Answer, Refused> {
+        let worker = self.chain_key();
+        let model = if ask.model.is_empty() { self.offer.1.model.clone() } else { ask.model };
+        let message =
+            Message { role: "user".into(), content: MessageContent::Text(ask.prompt), name: None };
+        let chat = Chat {
+            messages: vec![message],
+            sampling: Sampling { temperature: Some(0.0), ..Sampling::default() },
+            stop: Vec::new(),
+            max_tokens: Some(ask.max_tokens),
+        };
+        let request = CallRequest { model, chat };
+        let mut rng = rand::rng();
+        let (sealed, opener) =
+            seal_call(&worker, &job.session, job.wire(), call, &request, &mut rng).unwrap();
+        let response = self.post("/v1/calls", &sealed).await?;
+        assert_eq!(response.headers()["content-type"], "text/event-stream");
+        Ok(Answer { response, opener, text: String::new(), job: job.clone() })
+    }
+
+    /// The public half of the key that the test's worker uses.
+    fn chain_key(&self) -> WorkerPublic {
+        chainference_protocol::WorkerSecret::from_bytes(&[0x17; 32]).unwrap().public()
+    }
+
+    pub async fn vouch(&self, job: &Job, totals: Totals, last: bool) -> Result<(), Refused> {
+        self.post_voucher(&job.session.vouch(job.wire(), totals, last)).await
+    }
+
+    pub async fn post_voucher(&self, voucher: &SignedVoucher) -> Result<(), Refused> {
+        self.post("/v1/vouchers", voucher).await.map(|_| ())
+    }
+
+    pub async fn get(&self, path: &str) -> String {
+        self.http.get(format!("{}{path}", self.url)).send().await.unwrap().text().await.unwrap()
+    }
+
+    pub async fn post_text(&self, path: &str, body: &str) -> u16 {
+        let request = self.http.post(format!("{}{path}", self.url)).body(body.to_owned());
+        request.send().await.unwrap().status().as_u16()
+    }
+
+    async fn post(&self, path: &str, body: &impl Serialize) -> Result<Response, Refused> {
+        let request = self.http.post(format!("{}{path}", self.url)).json(body);
+        let response = request.send().await.unwrap();
+        let status = response.status();
+        if status.is_success() {
+            return Ok(response);
+        }
+        let text = response.text().await.unwrap();
+        let body: WireErrorBody = serde_json::from_str(&text).expect("errors are JSON");
+        Err((status.as_u16(), body.error.code))
+    }
+}
+
+/// A call's stream of frames.
+pub struct Answer {
+    response: Response,
+    opener: FrameOpener,
+    text: String,
+    job: Job,
+}
+
+impl std::fmt::Debug for Answer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Answer")
+    }
+}
+
+/// What came so far.
+#[derive(Default, Debug)]
+pub struct Said {
+    pub text: String,
+    pub tokens: u64,
+    /// The job's, as the receipts and deltas say.
+    pub totals: Totals,
+    pub vouchers_wanted: u32,
+    pub finish: Option<FinishReason>,
+}
+
+impl Said {
+    fn add(&mut self, frame: Frame) {
+        match frame {
+            Frame::Accepted { receipt, .. } => self.totals = receipt.totals(),
+            Frame::Delta { tokens, text } => {
+                self.tokens += tokens.len() as u64;
+                self.totals.tokens_out += tokens.len() as u64;
+                self.text.push_str(&text);
+            }
+            Frame::VoucherWanted { receipt } => {
+                self.vouchers_wanted += 1;
+                self.totals = receipt.totals();
+            }
+            Frame::End { finish_reason, receipt } => {
+                self.finish = Some(finish_reason);
+                self.totals = receipt.totals();
+            }
+            Frame::Error { code, message } => panic!("{code:?}: {message}"),
+        }
+    }
+}
+
+impl Answer {
+    /// The next frame; `None` at the end.
+    pub async fn next(&mut self) -> Option<Frame> {
+        loop {
+            if let Some((event, rest)) = self.text.split_once("\n\n") {
+                let data = event.strip_prefix("data: ").map(str::to_owned);
+                self.text = rest.to_owned();
+                match data {
+                    Some(data) => return Some(self.opener.open(&data).unwrap()),
+                    None => continue, // a comment
+                }
+            }
+            let chunk = self.response.chunk().await.unwrap()?;
+            self.text.push_str(std::str::from_utf8(&chunk).unwrap());
+        }
+    }
+
+    /// Everything, vouching for all that came with each frame.
+    pub async fn vouching(&mut self, client: &Client) -> Said {
+        let mut said = Said::default();
+        while let Some(frame) = self.next().await {
+            said.add(frame);
+            client.vouch(&self.job, said.totals, false).await.unwrap();
+        }
+        said
+    }
+
+    /// What comes until nothing does for so long; nothing is vouched.
+    pub async fn until_silent(&mut self, silence: Duration) -> Said {
+        let mut said = Said::default();
+        while let Ok(frame) = tokio::time::timeout(silence, self.next()).await {
+            said.add(frame.expect("the answer goes on"));
+        }
+        said
+    }
+}
