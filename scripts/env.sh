@@ -17,9 +17,6 @@ target=${CARGO_TARGET_DIR:-$root/target}
 # rustup's own place first: a shell that has just installed it doesn't have it, and a distribution's Rust may be older.
 export PATH="${CARGO_HOME:-$HOME/.cargo}/bin:$PATH:$cache/tools/bin"
 
-# Without this, llama.cpp's threads spin while they wait: on a small machine that costs more than half the speed.
-export OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-passive}
-
 stages=()
 # stage NAME COMMAND…: runs it, says how long it took, and remembers that for `stages_report`.
 stage() {
