@@ -252,3 +252,21 @@ fn a_flag_weighs_what_the_platform_earned_on_the_job() {
     assert_eq!((worker.jobs_completed, worker.jobs_flagged), (1, 1));
     assert_eq!(worker.success_bps(2_000), 7_692); // (2,000 + 600 − 600) / 2,600
 }
+
+#[test]
+fn both_kinds_of_fees_may_go_to_one_account() {
+    let mut market = Market::new();
+    let admin = market.admin.insecure_clone();
+    let update = UpdateConfigArgs {
+        shares: Some(SharesBps { worker: 6_000, stakers: 2_000, platform: 2_000 }),
+        stakers_payout: Some(market.platform),
+        ..Default::default()
+    };
+    market.send(&[instruction::update_config(&admin.pubkey(), update)], &admin, &[]).unwrap();
+    let job = market.locked_job();
+    market.claim(&job, totals(1, 1), true).unwrap();
+    let config: Config = market.load(&address::config());
+    market.send(&[instruction::sweep_fees(&market.worker(), &config)], &admin, &[]).unwrap();
+    assert_eq!(market.balance(&market.platform), SOL + 400 + 400);
+    check_conservation(&market, &[job.address]);
+}
