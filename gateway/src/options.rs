@@ -50,7 +50,7 @@ impl Options {
             api_key_file,
             ledger_path,
             concurrency_max: 256,
-            body_bytes_max: 8 * 1024 * 1024,
+            body_bytes_max: 2 * 1024 * 1024,
             heartbeat_age_s_max: 120,
             allow_private_endpoints: false,
         }

@@ -4,11 +4,13 @@
 
 mod calls;
 mod jobs;
+mod read;
 mod transactions;
 mod vouchers;
 
 pub use calls::CallEnd;
-pub use jobs::{JobRow, JobStatus, JobSummary, NewJob, SessionKey};
+pub use jobs::{JobRow, JobStatus, NewJob, SessionKey};
+pub use read::JobSummary;
 pub use transactions::{StoredTransaction, TransactionKind, TransactionStatus};
 pub use vouchers::StoredVoucher;
 

@@ -3,6 +3,7 @@
 //! The rules are pure and apart ([`stake`], [`meter`], [`next`]); this shell loads, sends, stores.
 //! Order everywhere: store the intent, send it, store what came of it.
 
+mod answer;
 mod call;
 mod end;
 mod error;
@@ -10,12 +11,13 @@ mod job;
 mod meter;
 mod next;
 mod prepare;
+mod relay;
 mod stake;
 mod sweeper;
 mod vouchers;
 mod worker;
 
-pub use call::{Answer, Ended, Event, Failure, Started};
+pub use answer::{Answer, Ended, Event, Failure, Started};
 pub use error::CallError;
 pub use next::ChainTime;
 pub use worker::Workers;

@@ -73,7 +73,13 @@ impl Workers {
         deadline: Duration,
     ) -> Result<Response, CallError> {
         let request = self.http.post(format!("{endpoint}{path}")).timeout(deadline).json(body);
-        checked(request.send().await.map_err(unreachable)?).await
+        match checked(request.send().await.map_err(unreachable)?).await {
+            // What we made ourselves is not for the client to mend.
+            Err(CallError::Worker(WireError { code: ErrorCode::InvalidRequest, message })) => {
+                Err(CallError::Protocol(message))
+            }
+            answer => answer,
+        }
     }
 }
 
@@ -125,7 +131,14 @@ async fn checked(response: Response) -> Result<Response, CallError> {
         return Ok(response);
     }
     let body = read_bounded(response).await;
+    let client_error = status == reqwest::StatusCode::BAD_REQUEST;
     let refusal = match serde_json::from_slice::<WireErrorBody>(&body) {
+        // Only this status says that the request itself is at fault.
+        Ok(WireErrorBody { error: WireError { code: ErrorCode::InvalidRequest, message } })
+            if !client_error =>
+        {
+            WireError { code: ErrorCode::Internal, message }
+        }
         Ok(body) => body.error,
         Err(_) => WireError {
             code: ErrorCode::Internal,

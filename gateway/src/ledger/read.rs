@@ -1,0 +1,125 @@
+//! Looking at jobs: what the sweeper works on, and what the outside may see.
+
+use chainference_market::{Lamports, Prices};
+use serde::Serialize;
+use sqlx::{Row, sqlite::SqliteRow};
+
+use super::{JobRow, JobStatus, Ledger, LedgerError, SessionKey, from_sql};
+
+/// What the outside may see of a job. Amounts are lamports.
+#[derive(Clone, Debug, Serialize)]
+pub struct JobSummary {
+    pub id: String,
+    pub call: String,
+    pub status: JobStatus,
+    pub model: String,
+    pub quantisation: String,
+    pub worker: String,
+    pub stake: u64,
+    pub paid: u64,
+    pub refund: u64,
+    /// Fees of the transactions of this gateway that landed.
+    pub fees: u64,
+    /// Rent that the job's account holds; returned when it is closed.
+    pub rent: u64,
+    pub tokens_in: u64,
+    pub tokens_out: u64,
+    pub error: Option<String>,
+    pub created_unix_ms: i64,
+    pub updated_unix_ms: i64,
+}
+
+impl Ledger {
+    /// # Errors
+    /// [`LedgerError`]
+    pub async fn job(&self, job: &str) -> Result<Option<JobRow>, LedgerError> {
+        let row = sqlx::query("SELECT * FROM jobs WHERE id = ?")
+            .bind(job)
+            .fetch_optional(&self.pool)
+            .await?;
+        row.as_ref().map(read_row).transpose()
+    }
+
+    /// All jobs that are not at their end yet, oldest first.
+    ///
+    /// # Errors
+    /// [`LedgerError`]
+    pub async fn unfinished_jobs(&self) -> Result<Vec<JobRow>, LedgerError> {
+        let rows = sqlx::query(
+            "SELECT * FROM jobs WHERE status NOT IN ('closed', 'failed') ORDER BY created_at, id",
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        rows.iter().map(read_row).collect()
+    }
+
+    /// All jobs, newest first.
+    ///
+    /// # Errors
+    /// [`LedgerError`]
+    pub async fn list_jobs(&self) -> Result<Vec<JobSummary>, LedgerError> {
+        let rows = sqlx::query(
+            "SELECT jobs.*,
+                 (SELECT COALESCE(SUM(fee), 0) FROM transactions
+                  WHERE transactions.job = jobs.id AND transactions.status = 'landed') AS fees,
+                 (SELECT COALESCE(MAX(tokens_in), 0) FROM vouchers
+                  WHERE vouchers.job = jobs.id) AS tokens_in,
+                 (SELECT COALESCE(MAX(tokens_out), 0) FROM vouchers
+                  WHERE vouchers.job = jobs.id) AS tokens_out
+             FROM jobs ORDER BY created_at DESC, id",
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        rows.iter().map(read_summary).collect()
+    }
+}
+
+fn unsigned(row: &SqliteRow, column: &str) -> Result<u64, LedgerError> {
+    from_sql(row.try_get(column)?, column)
+}
+
+fn status(row: &SqliteRow) -> Result<JobStatus, LedgerError> {
+    let name: String = row.try_get("status")?;
+    JobStatus::from_name(&name).ok_or(LedgerError::Corrupt { what: format!("status {name}") })
+}
+
+fn read_row(row: &SqliteRow) -> Result<JobRow, LedgerError> {
+    Ok(JobRow {
+        id: row.try_get("id")?,
+        call_id: row.try_get("call_id")?,
+        status: status(row)?,
+        worker: row.try_get("worker")?,
+        endpoint: row.try_get("endpoint")?,
+        session_key: SessionKey(row.try_get("session_key")?),
+        terms: row.try_get("terms")?,
+        open_slot: unsigned(row, "open_slot")?,
+        stake: Lamports(unsigned(row, "stake")?),
+        prices: Prices {
+            input_per_mtok: unsigned(row, "price_in_per_mtok")?,
+            output_per_mtok: unsigned(row, "price_out_per_mtok")?,
+            charge_min: unsigned(row, "charge_min")?,
+        },
+        ended_at_ms: row.try_get("ended_at")?,
+    })
+}
+
+fn read_summary(row: &SqliteRow) -> Result<JobSummary, LedgerError> {
+    Ok(JobSummary {
+        id: row.try_get("id")?,
+        call: row.try_get("call_id")?,
+        status: status(row)?,
+        model: row.try_get("model")?,
+        quantisation: row.try_get("quantisation")?,
+        worker: row.try_get("worker")?,
+        stake: unsigned(row, "stake")?,
+        paid: unsigned(row, "paid")?,
+        refund: unsigned(row, "refund")?,
+        fees: unsigned(row, "fees")?,
+        rent: unsigned(row, "rent")?,
+        tokens_in: unsigned(row, "tokens_in")?,
+        tokens_out: unsigned(row, "tokens_out")?,
+        error: row.try_get("error")?,
+        created_unix_ms: row.try_get("created_at")?,
+        updated_unix_ms: row.try_get("updated_at")?,
+    })
+}

@@ -1,0 +1,196 @@
+//! An answer on its way from a worker to a client: frames in, events and vouchers out.
+
+use std::{ops::ControlFlow, sync::atomic::Ordering, time::Duration};
+
+use chainference_market::{Prices, Totals};
+use chainference_protocol::{FinishReason, Frame, WireError};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+
+use super::{
+    CallError,
+    answer::{Ended, Event, Failure, Started},
+    call::{Attempt, Call},
+    meter::Meter,
+    prepare::Prepared,
+    vouchers::Vouchers,
+    worker::Frames,
+};
+use crate::{ledger::CallEnd, limits, metrics, routing::Candidate};
+
+impl Call {
+    /// Passes frames on until the end, then ends the job for exactly what was delivered.
+    pub(super) async fn relay(
+        &self,
+        candidate: &Candidate,
+        prepared: Prepared,
+        frames: Frames,
+        started: Started,
+    ) -> Attempt {
+        let mut relay = Relay {
+            call: self,
+            meter: Meter::new(prepared.bounds),
+            vouchers: Vouchers::start(&self.settlement, &prepared.job),
+            prices: prepared.job.prices,
+            started: Some(started),
+            frames,
+        };
+        let outcome = relay.run().await;
+        let Relay { started, mut meter, vouchers, frames, .. } = relay;
+        // Nothing more is wanted from the worker: its connection ends here.
+        drop(frames);
+        let seen = started.is_none();
+        let job = prepared.job.id();
+        let text = outcome.as_ref().err().map(ToString::to_string);
+        if !seen && let Err(error) = outcome {
+            let owed = meter.vouched();
+            vouchers.stop().await;
+            self.settlement.end_soon(prepared, owed, text);
+            return Attempt::Unseen { error, owed };
+        }
+        let broke_off = outcome.is_err();
+        match outcome {
+            Ok(()) => self.settlement.directory.succeeded(candidate.worker),
+            Err(error) => {
+                tracing::warn!(call = %self.id, %error, "an answer broke off");
+                self.blame(candidate, &error);
+                self.tell(Event::Failed(Failure { error, costs: true })).await;
+            }
+        }
+        // The client takes what is still on its way to it, or leaves.
+        let _ = timeout(limits::CLIENT_STALL_DEADLINE, self.events.closed()).await;
+        meter.delivered(self.delivered.load(Ordering::Relaxed));
+        let owed = meter.owed();
+        vouchers.stop().await;
+        let end = match &text {
+            Some(error) if broke_off => CallEnd::failed(owed, error.clone()),
+            _ if meter.is_complete() => CallEnd::completed(owed),
+            _ => CallEnd::abandoned(owed),
+        };
+        metrics::served(&candidate.model, &end, self.began.elapsed());
+        self.settlement.end_soon(prepared, owed, text);
+        Attempt::Over { job, end }
+    }
+}
+
+/// An answer on its way from a worker to a client.
+struct Relay<'a> {
+    call: &'a Call,
+    meter: Meter,
+    vouchers: Vouchers,
+    prices: Prices,
+    /// What the client is told first; gone once it was told.
+    started: Option<Started>,
+    frames: Frames,
+}
+
+impl Relay<'_> {
+    /// Relays until the answer is complete or the client has left.
+    async fn run(&mut self) -> Result<(), CallError> {
+        let mut tick = interval(limits::VOUCH_INTERVAL);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut heard = Instant::now();
+        loop {
+            let silence = self.silence_allowed(heard);
+            tokio::select! {
+                () = self.call.events.closed() => return Ok(()),
+                () = self.call.settlement.cut.cancelled() => return Err(CallError::ShuttingDown),
+                frame = self.frames.next() => {
+                    if self.pass_on(frame?).await?.is_break() {
+                        return Ok(());
+                    }
+                    // Only the worker's silence counts, not the time that the client took.
+                    heard = Instant::now();
+                }
+                () = tokio::time::sleep(silence) => return Err(self.too_silent()),
+                _ = tick.tick() => {}
+            }
+            self.vouch_if_due();
+        }
+    }
+
+    /// One frame. It breaks off after the last one, or where the client has left.
+    async fn pass_on(&mut self, frame: Frame) -> Result<ControlFlow<()>, CallError> {
+        match frame {
+            Frame::Accepted { tokens_in, .. } => self.meter.accepted(tokens_in)?,
+            Frame::Delta { tokens, text } => {
+                let tokens = tokens.len() as u64;
+                self.meter.received(tokens)?;
+                let told = self.start().await && self.call.tell(Event::Text { text, tokens }).await;
+                if !told {
+                    return Ok(ControlFlow::Break(()));
+                }
+            }
+            Frame::VoucherWanted { .. } => {
+                self.note_delivered();
+                if let Some(totals) = self.meter.wanted(self.call.began.elapsed()) {
+                    self.vouchers.want(totals);
+                }
+            }
+            Frame::End { finish_reason, receipt } => {
+                let totals = self.meter.received_totals()?;
+                if receipt.totals() != totals {
+                    tracing::warn!(?totals, receipt = ?receipt.totals(), "the worker counts otherwise");
+                }
+                self.end(finish_reason, totals).await?;
+                return Ok(ControlFlow::Break(()));
+            }
+            Frame::Error { code, message } => {
+                let refusal = WireError { code, message };
+                return Err(CallError::Worker(refusal));
+            }
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    async fn end(&mut self, reason: FinishReason, totals: Totals) -> Result<(), CallError> {
+        self.meter.ended();
+        let cost = self.prices.cost(totals)?;
+        let finish_reason = match reason {
+            FinishReason::Stop => "stop",
+            FinishReason::Length => "length",
+        };
+        let ended = Event::Ended(Ended { finish_reason, totals, cost });
+        if self.start().await {
+            self.call.tell(ended).await;
+        }
+        Ok(())
+    }
+
+    /// Tells the client whose answer follows, once.
+    async fn start(&mut self) -> bool {
+        match self.started.take() {
+            Some(started) => {
+                metrics::first_token(&started.model, self.call.began.elapsed());
+                self.call.tell(Event::Started(started)).await
+            }
+            None => true,
+        }
+    }
+
+    fn note_delivered(&mut self) {
+        self.meter.delivered(self.call.delivered.load(Ordering::Relaxed));
+    }
+
+    fn vouch_if_due(&mut self) {
+        self.note_delivered();
+        if let Some(totals) = self.meter.due(self.call.began.elapsed()) {
+            self.vouchers.want(totals);
+        }
+    }
+
+    fn silence_allowed(&self, heard: Instant) -> Duration {
+        let silence = match self.started {
+            Some(_) => self.call.left(limits::FIRST_TOKEN_DEADLINE),
+            None => limits::IDLE_DEADLINE.saturating_sub(heard.elapsed()),
+        };
+        silence.min(self.call.left(limits::CALL_DEADLINE))
+    }
+
+    fn too_silent(&self) -> CallError {
+        match self.started {
+            _ if self.call.left(limits::CALL_DEADLINE).is_zero() => CallError::TooLong,
+            Some(_) => CallError::FirstTokenLate,
+            None => CallError::Silent,
+        }
+    }
+}
