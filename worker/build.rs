@@ -21,10 +21,12 @@ fn main() {
         .compile("chainference_chat");
 }
 
-/// The sys crate names only where its build installed ggml's cmake files; the cmake cache beside them names the sources.
+/// The sys crate names only where its build installed ggml's cmake files; the cmake cache beside
+/// them names the sources.
 fn llama_source() -> PathBuf {
     let cmake_dir = PathBuf::from(
-        env::var("DEP_LLAMA_GGML_CMAKE_DIR").expect("llama-cpp-sys-2 tells where ggml's cmake files are"),
+        env::var("DEP_LLAMA_GGML_CMAKE_DIR")
+            .expect("llama-cpp-sys-2 tells where ggml's cmake files are"),
     );
     let out = cmake_dir.ancestors().nth(2).expect("they lie in OUT_DIR/lib/cmake");
     let cache = fs::read_to_string(out.join("build/CMakeCache.txt")).expect("cmake left its cache");

@@ -1,6 +1,7 @@
 //! The engine with a real model: a child process that computes, is stopped, and dies.
 //!
-//! `CHAINFERENCE_TEST_MODEL` names a GGUF file of SmolLM2-135M-Instruct; without it the quickstart model is fetched once.
+//! `CHAINFERENCE_TEST_MODEL` names a GGUF file of SmolLM2-135M-Instruct; without it the quickstart
+//! model is fetched once.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -21,7 +22,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 const ENGINE: &str = env!("CARGO_BIN_EXE_chainference-engine");
 const COUNT: &str = "Count from one to fifty in words.";
-const FRANCE: &str = "What is the capital of France?";
+const FRANCE: &str = "Which city is the capital of France?";
 
 static MODEL: LazyLock<PathBuf> =
     LazyLock::new(|| match std::env::var_os("CHAINFERENCE_TEST_MODEL") {
@@ -68,7 +69,8 @@ struct Answer {
     reason: FinishReason,
 }
 
-/// All that is still to come; the count in the finish must be the count of tokens that came, `before` included.
+/// All that is still to come; the count in the finish must be the count of tokens that came,
+/// `before` included.
 async fn rest(mut generation: Generation, before: usize) -> Result<Answer, EngineError> {
     let (mut tokens, mut text) = (Vec::new(), String::new());
     loop {
@@ -264,7 +266,8 @@ async fn a_shut_down_engine_says_so_and_leaves_no_process() {
     }
 }
 
-/// What a worker's death by SIGKILL looks like from inside the child: stdin closes in the middle of a step.
+/// What a worker's death by SIGKILL looks like from inside the child: stdin closes in the middle of
+/// a step.
 #[test]
 fn a_child_whose_parent_is_gone_ends_while_it_computes() {
     let mut command = Command::new(ENGINE);
@@ -305,7 +308,7 @@ async fn refusal(model_path: &Path) -> EngineError {
 }
 
 #[tokio::test]
-async fn a_file_that_is_no_whole_model_is_refused_with_the_reason() {
+async fn what_cannot_be_started_is_refused_with_the_reason() {
     let dir = tempfile::tempdir().expect("a folder");
     let path = dir.path().join("model.gguf");
     let whole = fs::read(&*MODEL).expect("readable");
@@ -331,6 +334,10 @@ async fn a_file_that_is_no_whole_model_is_refused_with_the_reason() {
     let error = refusal(&path).await;
     let EngineError::Load { detail } = &error else { panic!("{error}") };
     assert!(detail.contains("unknown model architecture") && detail.contains("lxama"), "{detail}");
+
+    let options = EngineOptions { exe: dir.path().join("no-engine"), ..options(1, 0) };
+    let error = Engine::start(options, CancellationToken::new()).await.expect_err("no program");
+    assert!(matches!(error, EngineError::Spawn(_)), "{error}");
 
     let error = refusal(&dir.path().join("missing.gguf")).await;
     assert!(matches!(error, EngineError::Model(ModelFileError::Io { .. })), "{error}");

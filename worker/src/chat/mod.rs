@@ -36,12 +36,14 @@ pub struct ChatTemplate {
 }
 
 impl ChatTemplate {
-    /// `source` is the Jinja text of the model's file, `None` for ChatML; `bos` and `eos` are the texts of its special tokens.
+    /// `source` is the Jinja text of the model's file, `None` for ChatML; `bos` and `eos` are the
+    /// texts of its special tokens.
     ///
     /// # Errors
     /// A template that can't be parsed.
     pub fn new(source: Option<&str>, bos: &str, eos: &str) -> Result<Self, TemplateError> {
-        let templates = Templates::new(source.unwrap_or("chatml"), bos, eos).map_err(TemplateError)?;
+        let templates =
+            Templates::new(source.unwrap_or("chatml"), bos, eos).map_err(TemplateError)?;
         Ok(Self { templates, bos: bos.to_owned() })
     }
 
@@ -55,7 +57,8 @@ impl ChatTemplate {
     /// # Errors
     /// Messages that the template refuses, such as two answers in a row or an unknown role.
     pub fn apply(&self, messages: &[ChatMessage]) -> Result<String, TemplateError> {
-        let json = serde_json::to_string(messages).map_err(|error| TemplateError(error.to_string()))?;
+        let json =
+            serde_json::to_string(messages).map_err(|error| TemplateError(error.to_string()))?;
         self.templates.apply(&json).map_err(TemplateError)
     }
 }
@@ -73,14 +76,17 @@ mod tests {
 
     #[test]
     fn the_models_default_system_message_comes_first() {
-        let template = ChatTemplate::new(Some(SMOLLM2), "<|im_start|>", "<|im_end|>").expect("a template");
+        let template =
+            ChatTemplate::new(Some(SMOLLM2), "<|im_start|>", "<|im_end|>").expect("a template");
         let prompt = template.apply(&[message("user", "Häuser? \"\n\u{1F600}")]).expect("a prompt");
         assert_eq!(
             prompt,
             "<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained by Hugging Face<|im_end|>\n\
              <|im_start|>user\nHäuser? \"\n\u{1F600}<|im_end|>\n<|im_start|>assistant\n"
         );
-        let prompt = template.apply(&[message("system", "Be brief."), message("user", "Hi")]).expect("a prompt");
+        let prompt = template
+            .apply(&[message("system", "Be brief."), message("user", "Hi")])
+            .expect("a prompt");
         assert_eq!(
             prompt,
             "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n"

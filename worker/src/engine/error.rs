@@ -27,7 +27,9 @@ pub enum EngineError {
     #[error("the engine is shutting down")]
     Stopped,
     /// The prompt leaves no room for one token of answer.
-    #[error("the prompt has {tokens_in} tokens, the context holds {context_tokens} with the answer")]
+    #[error(
+        "the prompt has {tokens_in} tokens, the context holds {context_tokens} with the answer"
+    )]
     ContextOverflow { tokens_in: u64, context_tokens: u32 },
     /// The model's chat template refused the messages, for example an unknown role.
     #[error("the messages don't fit the model's chat template: {detail}")]
@@ -51,7 +53,9 @@ pub(super) enum CallError {
 impl From<CallError> for EngineError {
     fn from(error: CallError) -> Self {
         match error {
-            CallError::ContextOverflow { tokens_in, context_tokens } => Self::ContextOverflow { tokens_in, context_tokens },
+            CallError::ContextOverflow { tokens_in, context_tokens } => {
+                Self::ContextOverflow { tokens_in, context_tokens }
+            }
             CallError::Template { detail } => Self::Template { detail },
             CallError::Compute { detail } => Self::Compute { detail },
         }

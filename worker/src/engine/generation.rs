@@ -21,8 +21,9 @@ pub enum FinishReason {
 /// What a generation yields.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Event {
-    /// Tokens as the model produced them, end-of-turn included, and the text that is certain by now. Text can lag behind its tokens:
-    /// it is held back while it may be the beginning of a stop string or while a character is incomplete.
+    /// Tokens as the model produced them, end-of-turn included, and the text that is certain by
+    /// now. Text can lag behind its tokens: it is held back while it may be the beginning of a stop
+    /// string or while a character is incomplete.
     Delta { tokens: Vec<u32>, text: String },
     /// The last event. `tokens_out` counts every token of every delta.
     Finish { reason: FinishReason, tokens_out: u64 },
@@ -32,8 +33,12 @@ pub enum Event {
 impl fmt::Debug for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Delta { tokens, text } => write!(f, "Delta {{ {} tokens, {} bytes }}", tokens.len(), text.len()),
-            Self::Finish { reason, tokens_out } => write!(f, "Finish {{ {reason:?}, {tokens_out} tokens }}"),
+            Self::Delta { tokens, text } => {
+                write!(f, "Delta {{ {} tokens, {} bytes }}", tokens.len(), text.len())
+            }
+            Self::Finish { reason, tokens_out } => {
+                write!(f, "Finish {{ {reason:?}, {tokens_out} tokens }}")
+            }
         }
     }
 }
@@ -68,8 +73,9 @@ impl Generation {
         self.tokens_in
     }
 
-    /// Lets the generation produce up to `tokens_out` tokens in total. At that point it waits, computing nothing, until it is allowed more.
-    /// What was allowed once stays allowed: a smaller value changes nothing.
+    /// Lets the generation produce up to `tokens_out` tokens in total. At that point it waits,
+    /// computing nothing, until it is allowed more. What was allowed once stays allowed: a smaller
+    /// value changes nothing.
     pub fn allow(&self, tokens_out: u64) {
         // A closed channel means that the engine stopped; the next event says so.
         let _ = self.commands.send(Command::Allow { id: self.id, tokens_out });
@@ -78,7 +84,8 @@ impl Generation {
     /// The next event; `None` after [`Event::Finish`] or an error. Cancel-safe.
     ///
     /// # Errors
-    /// [`EngineError::Crashed`], [`EngineError::Stopped`] or [`EngineError::Compute`]: the generation is over without a finish.
+    /// [`EngineError::Crashed`], [`EngineError::Stopped`] or [`EngineError::Compute`]: the
+    /// generation is over without a finish.
     pub async fn next(&mut self) -> Option<Result<Event, EngineError>> {
         if self.finished {
             return None;

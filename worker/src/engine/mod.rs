@@ -1,8 +1,9 @@
 //! The engine: llama.cpp in a supervised child process, as the worker sees it.
 //!
-//! llama.cpp ends its *process* on some faults. So it runs in a child that speaks length-delimited JSON over stdin and stdout:
-//! when it dies, the calls in flight get [`EngineError::Crashed`], the supervisor starts it again, and everything that is worth
-//! money (vouchers, HTTP, chain) lives on in the parent.
+//! llama.cpp ends its *process* on some faults. So it runs in a child that speaks length-delimited
+//! JSON over stdin and stdout: when it dies, the calls in flight get [`EngineError::Crashed`], the
+//! supervisor starts it again, and everything that is worth money (vouchers, HTTP, chain) lives on
+//! in the parent.
 
 pub mod child;
 mod error;
@@ -37,7 +38,8 @@ pub struct EngineOptions {
     /// Its arguments, such as the name of the hidden subcommand.
     pub args: Vec<OsString>,
     pub model_path: PathBuf,
-    /// Prompt and answer of one call together. `None`: what the model was trained for, at most [`CONTEXT_TOKENS_DEFAULT_MAX`].
+    /// Prompt and answer of one call together. `None`: what the model was trained for, at most
+    /// [`CONTEXT_TOKENS_DEFAULT_MAX`].
     pub context_tokens: Option<NonZeroU32>,
     /// Calls that are computed at once. Memory for the KV cache is slots × context.
     pub slots: NonZeroU32,
@@ -49,8 +51,9 @@ pub struct EngineOptions {
     pub gpu_layers: u32,
 }
 
-/// A KV cache for the 128k and more that new models claim would fill most machines; who wants that asks for it.
-pub const CONTEXT_TOKENS_DEFAULT_MAX: u32 = 8_192;
+/// A KV cache for the 128k and more that new models claim would fill most machines; who wants that
+/// asks for it.
+pub const CONTEXT_TOKENS_DEFAULT_MAX: u32 = 4_096;
 
 impl EngineOptions {
     /// Options with four slots and a queue of four.
@@ -79,7 +82,8 @@ pub struct ModelFacts {
     pub has_chat_template: bool,
 }
 
-/// A cheap handle to the engine. The engine ends when its shutdown token is cancelled or the last handle and generation are gone.
+/// A cheap handle to the engine. The engine ends when its shutdown token is cancelled or the last
+/// handle and generation are gone.
 #[derive(Clone, Debug)]
 pub struct Engine {
     commands: mpsc::UnboundedSender<Command>,
@@ -93,9 +97,13 @@ impl Engine {
     /// Checks the model file, starts the child and returns once the model is loaded.
     ///
     /// # Errors
-    /// [`EngineError::Model`] for a file that is no whole GGUF, [`EngineError::Spawn`], [`EngineError::Load`] when llama.cpp
-    /// refuses the model, [`EngineError::Stopped`] when `shutdown` came first.
-    pub async fn start(options: EngineOptions, shutdown: CancellationToken) -> Result<Self, EngineError> {
+    /// [`EngineError::Model`] for a file that is no whole GGUF, [`EngineError::Spawn`],
+    /// [`EngineError::Load`] when llama.cpp refuses the model, [`EngineError::Stopped`] when
+    /// `shutdown` came first.
+    pub async fn start(
+        options: EngineOptions,
+        shutdown: CancellationToken,
+    ) -> Result<Self, EngineError> {
         let path = options.model_path.clone();
         tokio::task::spawn_blocking(move || crate::models::gguf::Gguf::open(&path))
             .await
@@ -126,11 +134,13 @@ impl Engine {
         self.seats.available_permits()
     }
 
-    /// Starts a generation. Returns as soon as the prompt is tokenised, with [`Generation::tokens_in`] known; prefill goes on by itself.
+    /// Starts a generation. Returns as soon as the prompt is tokenised, with
+    /// [`Generation::tokens_in`] known; prefill goes on by itself.
     ///
     /// # Errors
-    /// [`EngineError::Busy`], [`EngineError::Invalid`], [`EngineError::Template`], [`EngineError::ContextOverflow`]: nothing was
-    /// computed. [`EngineError::Restarting`], [`EngineError::Crashed`], [`EngineError::Stopped`]: try elsewhere or later.
+    /// [`EngineError::Busy`], [`EngineError::Invalid`], [`EngineError::Template`],
+    /// [`EngineError::ContextOverflow`]: nothing was computed. [`EngineError::Restarting`],
+    /// [`EngineError::Crashed`], [`EngineError::Stopped`]: try elsewhere or later.
     pub async fn generate(&self, request: Generate) -> Result<Generation, EngineError> {
         request.check(&self.facts)?;
         let seat = Arc::clone(&self.seats).try_acquire_owned().map_err(|_| EngineError::Busy)?;
@@ -138,7 +148,8 @@ impl Engine {
         let (accepted, acceptance) = oneshot::channel();
         // Unbounded, but never longer than the answer, which the context bounds.
         let (events, receiver) = mpsc::unbounded_channel();
-        // Made before the command is sent: if the caller gives up while it waits, the drop cancels the call in the child as well.
+        // Made before the command is sent: if the caller gives up while it waits, the drop cancels
+        // the call in the child as well.
         let mut generation = Generation::new(id, receiver, self.commands.clone(), seat);
         let command = Command::Generate { id, request: Box::new(request), accepted, events };
         self.commands.send(command).map_err(|_| EngineError::Stopped)?;

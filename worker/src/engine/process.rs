@@ -22,6 +22,7 @@ pub(super) struct Process {
     pub facts: ModelFacts,
     replies: FramedRead<ChildStdout, LengthDelimitedCodec>,
     outbox: mpsc::UnboundedSender<Bytes>,
+    last_words: LastWords,
     /// Killed and reaped on drop.
     _child: Child,
 }
@@ -42,8 +43,12 @@ impl Process {
 
         send(&outbox, &Request::Load(load(options)));
         match next_reply(&mut replies).await {
-            Some(Reply::Loaded(facts)) => Ok(Self { facts, replies, outbox, _child: child }),
-            Some(Reply::LoadFailed { detail }) => Err(EngineError::Load { detail: last_words.explain(&detail) }),
+            Some(Reply::Loaded(facts)) => {
+                Ok(Self { facts, replies, outbox, last_words, _child: child })
+            }
+            Some(Reply::LoadFailed { detail }) => {
+                Err(EngineError::Load { detail: last_words.explain(&detail) })
+            }
             _ => {
                 // It died: its stderr ends with it, and holds the reason.
                 let _ = stderr_end.await;
@@ -57,6 +62,11 @@ impl Process {
         send(&self.outbox, request);
     }
 
+    /// What the child said last, once it is gone.
+    pub fn last_words(&self) -> String {
+        self.last_words.explain("the process ended")
+    }
+
     /// The next reply; `None` when the child is gone or talks nonsense. Cancel-safe.
     pub async fn reply(&mut self) -> Option<Reply> {
         next_reply(&mut self.replies).await
@@ -67,13 +77,15 @@ fn command(options: &EngineOptions) -> Command {
     let mut command = Command::new(&options.exe);
     command
         .args(&options.args)
-        // Waiting threads must sleep: spinning ones starve each other when the machine has other work (measured: ten times slower).
+        // Waiting threads must sleep: spinning ones starve each other when the machine has other
+        // work (measured: ten times slower).
         .env("OMP_WAIT_POLICY", "passive")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .kill_on_drop(true);
-    // Ctrl-C goes to a terminal's whole foreground group; calls in flight are to be drained by the parent, so the child has its own.
+    // Ctrl-C goes to a terminal's whole foreground group; calls in flight are to be drained by the
+    // parent, so the child has its own.
     #[cfg(unix)]
     command.process_group(0);
     command
@@ -93,7 +105,8 @@ fn codec() -> LengthDelimitedCodec {
     LengthDelimitedCodec::builder().max_frame_length(FRAME_BYTES_MAX).new_codec()
 }
 
-/// Writes in a task of its own: a child that is slow to read must not keep us from reading, or both would wait for each other.
+/// Writes in a task of its own: a child that is slow to read must not keep us from reading, or both
+/// would wait for each other.
 fn spawn_writer(stdin: ChildStdin) -> mpsc::UnboundedSender<Bytes> {
     let (outbox, mut frames) = mpsc::unbounded_channel::<Bytes>();
     tokio::spawn(async move {
@@ -109,13 +122,16 @@ fn spawn_writer(stdin: ChildStdin) -> mpsc::UnboundedSender<Bytes> {
 }
 
 fn send(outbox: &mpsc::UnboundedSender<Bytes>, request: &Request) {
-    let frame = serde_json::to_vec(request).expect("requests have string keys and no failing Serialize");
+    let frame =
+        serde_json::to_vec(request).expect("requests have string keys and no failing Serialize");
     let _ = outbox.send(frame.into());
 }
 
 async fn next_reply(replies: &mut FramedRead<ChildStdout, LengthDelimitedCodec>) -> Option<Reply> {
     let frame = replies.next().await?.ok()?;
-    serde_json::from_slice(&frame).inspect_err(|error| tracing::error!(%error, "unreadable reply from the engine")).ok()
+    serde_json::from_slice(&frame)
+        .inspect_err(|error| tracing::error!(%error, "unreadable reply from the engine"))
+        .ok()
 }
 
 /// The end of what the child wrote to stderr: llama.cpp's log, which holds no prompts.
@@ -131,10 +147,13 @@ impl LastWords {
         lines.push_back(line);
     }
 
-    /// `detail` and the first line that speaks of an error: later ones only repeat that something failed.
+    /// `detail` and the first line that speaks of an error: later ones only repeat that something
+    /// failed.
     fn explain(&self, detail: &str) -> String {
         let lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let tells = |line: &&String| line.contains("error") || line.contains("failed") || line.contains("panicked");
+        let tells = |line: &&String| {
+            line.contains("error") || line.contains("failed") || line.contains("panicked")
+        };
         match lines.iter().find(tells).or(lines.back()) {
             Some(line) => format!("{detail}: {}", line.trim()),
             None => detail.to_owned(),
@@ -145,7 +164,8 @@ impl LastWords {
 async fn read_stderr(stderr: ChildStderr, last_words: LastWords) {
     let mut lines = BufReader::new(stderr).lines();
     while let Ok(Some(line)) = lines.next_line().await {
-        tracing::debug!(target: "chainference_worker::engine::child", "{line}");
+        // Thousands of lines each start: for who asks for them.
+        tracing::trace!(target: "chainference_worker::engine::child", "{line}");
         last_words.push(line);
     }
 }

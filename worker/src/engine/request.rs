@@ -16,7 +16,8 @@ pub struct Generate {
     pub stop: Vec<String>,
     /// `None`: up to the end of the context.
     pub max_tokens: Option<u64>,
-    /// Tokens of answer that may be produced before the first [`super::Generation::allow`]; `u64::MAX` for all.
+    /// Tokens of answer that may be produced before the first [`super::Generation::allow`];
+    /// `u64::MAX` for all.
     pub allowed_tokens: u64,
 }
 
@@ -44,7 +45,8 @@ const STOP_BYTES_MAX: usize = 1_024;
 impl Generate {
     /// Refuses what no model can honour, by the parameter's name.
     pub(super) fn check(&self, facts: &ModelFacts) -> Result<(), EngineError> {
-        let invalid = |param, detail: &str| Err(EngineError::Invalid { param, detail: detail.to_owned() });
+        let invalid =
+            |param, detail: &str| Err(EngineError::Invalid { param, detail: detail.to_owned() });
         if self.messages.is_empty() {
             return invalid("messages", "must not be empty");
         }
@@ -71,11 +73,18 @@ impl Sampling {
         in_range("min_p", self.min_p, 0.0, 1.0)?;
         in_range("presence_penalty", self.presence_penalty, -2.0, 2.0)?;
         in_range("frequency_penalty", self.frequency_penalty, -2.0, 2.0)?;
-        self.logit_bias.values().try_for_each(|&bias| in_range("logit_bias", Some(bias), -100.0, 100.0))
+        self.logit_bias
+            .values()
+            .try_for_each(|&bias| in_range("logit_bias", Some(bias), -100.0, 100.0))
     }
 }
 
-fn in_range(param: &'static str, value: Option<f32>, least: f32, most: f32) -> Result<(), EngineError> {
+fn in_range(
+    param: &'static str,
+    value: Option<f32>,
+    least: f32,
+    most: f32,
+) -> Result<(), EngineError> {
     match value {
         // NaN is in no range.
         Some(value) if !(least..=most).contains(&value) => {
@@ -90,7 +99,12 @@ mod tests {
     use super::*;
 
     fn check(change: impl FnOnce(&mut Generate)) -> Option<&'static str> {
-        let facts = ModelFacts { name: None, context_tokens: 64, vocabulary_tokens: 100, has_chat_template: true };
+        let facts = ModelFacts {
+            name: None,
+            context_tokens: 64,
+            vocabulary_tokens: 100,
+            has_chat_template: true,
+        };
         let mut request = Generate {
             messages: vec![ChatMessage { role: "user".into(), content: "hi".into() }],
             sampling: Sampling::default(),

@@ -38,7 +38,8 @@ impl StopWatch {
         std::mem::take(&mut self.held)
     }
 
-    /// Where the stop string begins that is complete first; that choice doesn't depend on how the text was cut into pieces.
+    /// Where the stop string begins that is complete first; that choice doesn't depend on how the
+    /// text was cut into pieces.
     fn first_stop(&self) -> Option<usize> {
         let matches = self.stops.iter().filter_map(|stop| {
             let start = self.held.find(stop)?;
@@ -79,12 +80,18 @@ mod tests {
 
     #[test]
     fn a_stop_string_cut_in_pieces_is_never_shown_in_part() {
-        assert_eq!(run(&["STOP"], &["one S", "TO", "P two"]), (vec!["one ".into(), "".into(), "".into()], true));
+        assert_eq!(
+            run(&["STOP"], &["one S", "TO", "P two"]),
+            (vec!["one ".into(), "".into(), "".into()], true)
+        );
     }
 
     #[test]
     fn what_turns_out_to_be_no_stop_string_is_shown_late_but_whole() {
-        assert_eq!(run(&["STOP"], &["a ST", "ART"]), (vec!["a ".into(), "START".into(), "".into()], false));
+        assert_eq!(
+            run(&["STOP"], &["a ST", "ART"]),
+            (vec!["a ".into(), "START".into(), "".into()], false)
+        );
         assert_eq!(run(&["STOP"], &["a ST"]), (vec!["a ".into(), "ST".into()], false));
     }
 
@@ -102,7 +109,8 @@ mod tests {
     }
 
     proptest! {
-        /// However the text is cut: shown is what stands before the stop string that is complete first.
+        /// However the text is cut: shown is what stands before the stop string that is complete
+        /// first.
         #[test]
         fn shown_text_is_the_text_before_the_first_stop(
             text in "[abä]{0,24}",

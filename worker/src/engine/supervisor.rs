@@ -42,7 +42,10 @@ pub(super) struct Started {
 }
 
 /// Starts the first child; its failure is the caller's to know, later ones are retried for ever.
-pub(super) async fn start(options: EngineOptions, shutdown: CancellationToken) -> Result<Started, EngineError> {
+pub(super) async fn start(
+    options: EngineOptions,
+    shutdown: CancellationToken,
+) -> Result<Started, EngineError> {
     let process = tokio::select! {
         () = shutdown.cancelled() => return Err(EngineError::Stopped),
         process = Process::start(&options) => process?,
@@ -50,13 +53,15 @@ pub(super) async fn start(options: EngineOptions, shutdown: CancellationToken) -
     let facts = process.facts.clone();
     let (commands, receiver) = mpsc::unbounded_channel();
     let (ready_writer, ready) = watch::channel(true);
-    let supervisor = Supervisor { options, commands: receiver, calls: HashMap::new(), ready: ready_writer };
+    let supervisor =
+        Supervisor { options, commands: receiver, calls: HashMap::new(), ready: ready_writer };
     tokio::spawn(async move {
         tokio::select! {
             () = shutdown.cancelled() => {}
             () = supervisor.run(process) => {}
         }
-        // Here everything is dropped: the child is killed, and open calls see a closed channel, which means `Stopped`.
+        // Here everything is dropped: the child is killed, and open calls see a closed channel,
+        // which means `Stopped`.
     });
     Ok(Started { facts, commands, ready })
 }
@@ -98,7 +103,7 @@ impl Supervisor {
                     back_off = BACK_OFF_MIN;
                 }
             }
-            tracing::warn!(?back_off, "the engine is down and will be restarted");
+            tracing::warn!(?back_off, "the engine is restarted after a pause");
             if self.refuse_during(sleep(back_off)).await.is_none() {
                 return;
             }
@@ -107,7 +112,9 @@ impl Supervisor {
             let Some(started) = self.refuse_during(Process::start(&options)).await else {
                 return;
             };
-            process = started.inspect_err(|error| tracing::error!(%error, "the engine did not restart")).ok();
+            process = started
+                .inspect_err(|error| tracing::error!(%error, "the engine did not restart"))
+                .ok();
         }
     }
 
@@ -120,7 +127,10 @@ impl Supervisor {
                 },
                 reply = process.reply() => match reply {
                     Some(reply) => self.dispatch(reply),
-                    None => return Ended::ChildDied,
+                    None => {
+                        tracing::error!(last_words = process.last_words(), "the engine died");
+                        return Ended::ChildDied;
+                    }
                 },
             }
         }
@@ -141,12 +151,16 @@ impl Supervisor {
         }
     }
 
-    /// Hands a reply to its call. Calls that were cancelled meanwhile are unknown: their last replies are dropped here.
+    /// Hands a reply to its call. Calls that were cancelled meanwhile are unknown: their last
+    /// replies are dropped here.
     fn dispatch(&mut self, reply: Reply) {
         match reply {
             Reply::Accepted { id, tokens_in } => {
-                if let Some(accepted) = self.calls.get_mut(&id).and_then(|call| call.accepted.take()) {
-                    // A caller that gave up has dropped its generation: the cancellation is on its way.
+                if let Some(accepted) =
+                    self.calls.get_mut(&id).and_then(|call| call.accepted.take())
+                {
+                    // A caller that gave up has dropped its generation: the cancellation is on its
+                    // way.
                     let _ = accepted.send(Ok(tokens_in));
                 }
             }
@@ -177,7 +191,8 @@ impl Supervisor {
         }
     }
 
-    /// Waits for `work` and answers calls meanwhile: a caller can go to another worker at once. `None` when nobody is left to ask.
+    /// Waits for `work` and answers calls meanwhile: a caller can go to another worker at once.
+    /// `None` when nobody is left to ask.
     async fn refuse_during<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
         tokio::pin!(work);
         loop {

@@ -1,4 +1,5 @@
-//! What parent and child say to each other: one JSON value a frame, each led by its length (u32, big-endian).
+//! What parent and child say to each other: one JSON value a frame, each led by its length (u32,
+//! big-endian).
 
 use std::path::PathBuf;
 
@@ -14,10 +15,18 @@ pub(super) const FRAME_BYTES_MAX: usize = 64 << 20;
 #[derive(Serialize, Deserialize)]
 pub(super) enum Request {
     Load(Load),
-    Generate { id: u64, request: Box<Generate> },
+    Generate {
+        id: u64,
+        request: Box<Generate>,
+    },
     /// The call may produce this many tokens in total.
-    Allow { id: u64, tokens_out: u64 },
-    Cancel { id: u64 },
+    Allow {
+        id: u64,
+        tokens_out: u64,
+    },
+    Cancel {
+        id: u64,
+    },
 }
 
 /// What the child needs to know to load its model; fields as in [`super::EngineOptions`].

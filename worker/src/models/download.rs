@@ -21,7 +21,10 @@ const READ_TIMEOUT: Duration = Duration::from_secs(30);
 
 pub(super) fn client() -> Result<Client, ModelError> {
     let builder = Client::builder().connect_timeout(CONNECT_TIMEOUT).read_timeout(READ_TIMEOUT);
-    builder.user_agent(concat!("chainference/", env!("CARGO_PKG_VERSION"))).build().map_err(ModelError::HubUnreachable)
+    builder
+        .user_agent(concat!("chainference/", env!("CARGO_PKG_VERSION")))
+        .build()
+        .map_err(ModelError::HubUnreachable)
 }
 
 /// What to fetch and what it must be.
@@ -39,16 +42,23 @@ impl Download<'_> {
     pub async fn run(&self, progress: OnProgress<'_>) -> Result<(), ModelError> {
         let mut part = Part::open(self.path, progress, self.size_bytes)?;
         let client = client()?;
-        let mut fruitless = 0;
+        // A server that can't be reached at all is no reason to wait; one that has answered is.
+        let mut fruitless = FRUITLESS_MAX;
         while part.bytes < self.size_bytes {
             let before = part.bytes;
             match self.attempt(&client, &mut part).await {
                 Ok(()) if part.bytes > before => fruitless = 0,
-                Err(error @ (ModelError::Io { .. } | ModelError::HubRefused { .. })) => return Err(error),
+                Err(error @ (ModelError::Io { .. } | ModelError::HubRefused { .. })) => {
+                    return Err(error);
+                }
                 Err(error) if fruitless >= FRUITLESS_MAX => return Err(error),
                 outcome => {
                     fruitless = if part.bytes > before { 0 } else { fruitless + 1 };
-                    tracing::warn!(?outcome, bytes = part.bytes, "the download stopped and is resumed");
+                    tracing::warn!(
+                        ?outcome,
+                        bytes = part.bytes,
+                        "the download stopped and is resumed"
+                    );
                     tokio::time::sleep(RETRY_PAUSE * fruitless).await;
                 }
             }
@@ -80,7 +90,8 @@ impl Download<'_> {
     }
 }
 
-/// A file that is being written, beside the place where it will be. Locked: two processes must not write it at once.
+/// A file that is being written, beside the place where it will be. Locked: two processes must not
+/// write it at once.
 pub(super) struct Part<'a> {
     file: File,
     path: PathBuf,
@@ -93,7 +104,11 @@ pub(super) struct Part<'a> {
 
 impl<'a> Part<'a> {
     /// Opens what an earlier attempt left, or begins.
-    pub fn open(target: &'a Path, progress: OnProgress<'a>, size_bytes: u64) -> Result<Self, ModelError> {
+    pub fn open(
+        target: &'a Path,
+        progress: OnProgress<'a>,
+        size_bytes: u64,
+    ) -> Result<Self, ModelError> {
         let path = target.with_added_extension("part");
         if let Some(dir) = target.parent() {
             fs::create_dir_all(dir).map_err(ModelError::io(dir))?;
@@ -105,7 +120,8 @@ impl<'a> Part<'a> {
             TryLockError::WouldBlock => ModelError::Locked { path: target.to_owned() },
             TryLockError::Error(source) => ModelError::Io { path: path.clone(), source },
         })?;
-        let mut part = Self { file, path, target, progress, hash: Sha256::new(), bytes: 0, size_bytes };
+        let mut part =
+            Self { file, path, target, progress, hash: Sha256::new(), bytes: 0, size_bytes };
         part.read_rest().map_err(ModelError::io(&part.path))?;
         if part.bytes > size_bytes {
             part.restart()?;
@@ -145,7 +161,8 @@ impl<'a> Part<'a> {
         Ok(())
     }
 
-    /// Checks the hash and moves the file to its place. A wrong file is removed: resuming it could never succeed.
+    /// Checks the hash and moves the file to its place. A wrong file is removed: resuming it could
+    /// never succeed.
     pub fn finish(self, sha256: &str) -> Result<(), ModelError> {
         let got = hex::encode(self.hash.finalize());
         if !got.eq_ignore_ascii_case(sha256) {

@@ -1,7 +1,8 @@
 //! A reader of GGUF headers: what a model is, and whether its file is whole.
 //!
-//! llama.cpp reads these files too, but a truncated download makes it fail late and unclearly; and the worker's own process keeps
-//! away from foreign files' parsing in C++. Every length in the file is taken as hostile.
+//! llama.cpp reads these files too, but a truncated download makes it fail late and unclearly; and
+//! the worker's own process keeps away from foreign files' parsing in C++. Every length in the file
+//! is taken as hostile.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -73,7 +74,9 @@ impl Fault {
             Self::Io(source) => ModelFileError::Io { path, source },
             Self::NotGguf(magic) => ModelFileError::NotGguf { path, magic },
             Self::Version(version) => ModelFileError::Version { path, version },
-            Self::Truncated(needs_bytes) => ModelFileError::Truncated { path, has_bytes, needs_bytes },
+            Self::Truncated(needs_bytes) => {
+                ModelFileError::Truncated { path, has_bytes, needs_bytes }
+            }
             Self::Malformed(reason) => ModelFileError::Malformed { path, reason },
         }
     }
@@ -147,19 +150,23 @@ impl<R: Read> Reader<R> {
             }
             let mut elements = 1_u64;
             for _ in 0..dimensions {
-                elements = elements.checked_mul(self.u64()?).ok_or(Fault::Malformed("a tensor is too large"))?;
+                elements = elements
+                    .checked_mul(self.u64()?)
+                    .ok_or(Fault::Malformed("a tensor is too large"))?;
             }
             let kind = self.u32()?;
             let offset = self.u64()?;
             // A type that came after this table: its offset must at least lie in the file.
             let bytes = tensor::bytes(kind, elements).unwrap_or(0);
-            end = end.max(offset.checked_add(bytes).ok_or(Fault::Malformed("a tensor is too large"))?);
+            end = end
+                .max(offset.checked_add(bytes).ok_or(Fault::Malformed("a tensor is too large"))?);
         }
         Ok(end)
     }
 
     fn check_data(&self, metadata: &BTreeMap<String, Value>, data_bytes: u64) -> Result<(), Fault> {
-        let alignment = metadata.get("general.alignment").and_then(Value::u32).unwrap_or(ALIGNMENT_DEFAULT);
+        let alignment =
+            metadata.get("general.alignment").and_then(Value::u32).unwrap_or(ALIGNMENT_DEFAULT);
         let start = self.at.checked_next_multiple_of(alignment.into());
         let needs = start.and_then(|start| start.checked_add(data_bytes));
         match needs.ok_or(Fault::Malformed("a tensor is too large"))? {
@@ -192,20 +199,24 @@ impl<R: Read> Reader<R> {
                 out.extend(count.to_le_bytes());
                 match scalar_bytes(of) {
                     Some(width) => {
-                        let bytes = count.checked_mul(width).ok_or(Fault::Malformed("an array is too long"))?;
+                        let bytes = count
+                            .checked_mul(width)
+                            .ok_or(Fault::Malformed("an array is too long"))?;
                         self.take(bytes, out)
                     }
                     None => (0..count).try_for_each(|_| self.value(of, depth + 1, out)),
                 }
             }
             _ => {
-                let width = scalar_bytes(kind).ok_or(Fault::Malformed("a value of an unknown type"))?;
+                let width =
+                    scalar_bytes(kind).ok_or(Fault::Malformed("a value of an unknown type"))?;
                 self.take(width, out)
             }
         }
     }
 
-    /// Reads `length` bytes, after checking that the file has them: nothing is allocated on a hostile length's word.
+    /// Reads `length` bytes, after checking that the file has them: nothing is allocated on a
+    /// hostile length's word.
     fn take(&mut self, length: u64, out: &mut Vec<u8>) -> Result<(), Fault> {
         let needs = self.at.checked_add(length).ok_or(Fault::Malformed("a length is too large"))?;
         if needs > self.end {
@@ -247,18 +258,23 @@ fn scalar_bytes(kind: u32) -> Option<u64> {
 
 fn describe(metadata: &BTreeMap<String, Value>) -> Gguf {
     let architecture = metadata.get("general.architecture").and_then(Value::string);
-    let context = architecture.as_ref().and_then(|arch| metadata.get(&format!("{arch}.context_length")));
+    let context =
+        architecture.as_ref().and_then(|arch| metadata.get(&format!("{arch}.context_length")));
     Gguf {
         name: metadata.get("general.name").and_then(Value::string),
         context_tokens: context.and_then(Value::u32),
-        quantisation: metadata.get("general.file_type").and_then(Value::u32).and_then(tensor::file_type),
+        quantisation: metadata
+            .get("general.file_type")
+            .and_then(Value::u32)
+            .and_then(tensor::file_type),
         tokenizer_sha256: tokenizer_sha256(metadata),
         architecture,
     }
 }
 
-/// SHA-256 over all `tokenizer.ggml.*` entries in order of their names, each as name length (u64), name, type (u32), value as in the
-/// file, all little-endian. The chat template is not part of it: it decides what is asked, not how text becomes tokens.
+/// SHA-256 over all `tokenizer.ggml.*` entries in order of their names, each as name length (u64),
+/// name, type (u32), value as in the file, all little-endian. The chat template is not part of it:
+/// it decides what is asked, not how text becomes tokens.
 fn tokenizer_sha256(metadata: &BTreeMap<String, Value>) -> [u8; 32] {
     let mut hash = Sha256::new();
     for (key, value) in metadata.iter().filter(|(key, _)| key.starts_with("tokenizer.ggml.")) {

@@ -19,22 +19,28 @@ struct Known {
     sha256: [u8; 32],
 }
 
-/// The file's SHA-256 and size in bytes. `dir` remembers hashes, so that a model of many gigabytes is read once and not at each start.
+/// The file's SHA-256 and size in bytes. `dir` remembers hashes, so that a model of many gigabytes
+/// is read once and not at each start.
 pub(super) fn file_cached(path: &Path, dir: &Path) -> Result<([u8; 32], u64), ModelError> {
     let at = |path: &Path| ModelError::io(path);
     let metadata = fs::metadata(path).map_err(at(path))?;
     let size_bytes = metadata.len();
-    let modified_ns = metadata.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
-    let modified_ns = modified_ns.and_then(|since| u64::try_from(since.as_nanos()).ok()).unwrap_or(0);
+    let modified_ns =
+        metadata.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    let modified_ns =
+        modified_ns.and_then(|since| u64::try_from(since.as_nanos()).ok()).unwrap_or(0);
 
     let name = hex::encode(Sha256::digest(path.as_os_str().as_encoded_bytes()));
     let note = dir.join(format!("{name}.json"));
     let known = fs::read(&note).ok().and_then(|json| serde_json::from_slice::<Known>(&json).ok());
-    if let Some(known) = known.filter(|known| (known.size_bytes, known.modified_ns) == (size_bytes, modified_ns)) {
+    if let Some(known) =
+        known.filter(|known| (known.size_bytes, known.modified_ns) == (size_bytes, modified_ns))
+    {
         return Ok((known.sha256, size_bytes));
     }
     let sha256 = file(path).map_err(at(path))?;
-    let json = serde_json::to_vec(&Known { size_bytes, modified_ns, sha256 }).map_err(io::Error::other);
+    let json =
+        serde_json::to_vec(&Known { size_bytes, modified_ns, sha256 }).map_err(io::Error::other);
     fs::create_dir_all(dir).map_err(at(dir))?;
     write_atomically(&note, &json.map_err(at(&note))?).map_err(at(&note))?;
     Ok((sha256, size_bytes))
@@ -72,13 +78,19 @@ mod tests {
         let (first, size) = file_cached(&path, &notes).expect("hashed");
         assert_eq!((hex::encode(first), size), (hex::encode(Sha256::digest("one")), 3));
 
-        // A note that was tampered with shows that it is what answers as long as the file stays as it was.
-        let note = fs::read_dir(&notes).expect("a folder").next().expect("one").expect("readable").path();
-        let json = fs::read_to_string(&note).expect("text").replace(&hex::encode(first), &"ab".repeat(32));
+        // A note that was tampered with shows that it is what answers as long as the file stays as
+        // it was.
+        let note =
+            fs::read_dir(&notes).expect("a folder").next().expect("one").expect("readable").path();
+        let json =
+            fs::read_to_string(&note).expect("text").replace(&hex::encode(first), &"ab".repeat(32));
         fs::write(&note, json).expect("written");
         assert_eq!(file_cached(&path, &notes).expect("cached").0, [0xab; 32]);
 
         fs::write(&path, "three").expect("written");
-        assert_eq!(file_cached(&path, &notes).expect("hashed").0, <[u8; 32]>::from(Sha256::digest("three")));
+        assert_eq!(
+            file_cached(&path, &notes).expect("hashed").0,
+            <[u8; 32]>::from(Sha256::digest("three"))
+        );
     }
 }

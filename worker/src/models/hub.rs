@@ -1,4 +1,5 @@
-//! Models from the Hugging Face hub: two plain HTTP calls, with the hub's own SHA-256 checked on what comes.
+//! Models from the Hugging Face hub: two plain HTTP calls, with the hub's own SHA-256 checked on
+//! what comes.
 
 use std::path::PathBuf;
 
@@ -31,7 +32,8 @@ struct Lfs {
     size: u64,
 }
 
-/// What a request led to once; it is found again without the network, and stays the same file until it is removed.
+/// What a request led to once; it is found again without the network, and stays the same file until
+/// it is removed.
 #[derive(Serialize, Deserialize)]
 struct Choice {
     revision: String,
@@ -47,15 +49,20 @@ impl ModelStore {
         progress: OnProgress<'_>,
     ) -> Result<Located, ModelError> {
         let wanted = revision.unwrap_or("main");
-        let note = self.repo_dir(repo).join(format!("{wanted}-{}.json", quantisation.unwrap_or("any")));
-        let noted = std::fs::read(&note).ok().and_then(|json| serde_json::from_slice::<Choice>(&json).ok());
-        if let Some(choice) = noted.filter(|choice| self.file_path(repo, &choice.revision, &choice.file).is_file()) {
+        let note =
+            self.repo_dir(repo).join(format!("{wanted}-{}.json", quantisation.unwrap_or("any")));
+        let noted =
+            std::fs::read(&note).ok().and_then(|json| serde_json::from_slice::<Choice>(&json).ok());
+        if let Some(choice) =
+            noted.filter(|choice| self.file_path(repo, &choice.revision, &choice.file).is_file())
+        {
             return Ok(self.located(repo, choice, quantisation));
         }
         let repository = self.describe_repo(repo, wanted).await?;
         let (file, lfs) = choose(repo, &repository.siblings, quantisation)?;
         let choice = Choice { revision: repository.sha, file };
-        self.download(repo, &choice.revision, &choice.file, &lfs.sha256, lfs.size, progress).await?;
+        self.download(repo, &choice.revision, &choice.file, &lfs.sha256, lfs.size, progress)
+            .await?;
         let json = serde_json::to_vec(&choice).map_err(std::io::Error::other);
         json.and_then(|json| write_atomically(&note, &json)).map_err(ModelError::io(&note))?;
         Ok(self.located(repo, choice, quantisation))
@@ -74,7 +81,8 @@ impl ModelStore {
         let path = self.file_path(repo, revision, file);
         if !path.is_file() {
             let url = format!("{}/{repo}/resolve/{revision}/{file}", self.hub.endpoint);
-            let download = Download { url, token: self.hub.token.as_deref(), path: &path, sha256, size_bytes };
+            let download =
+                Download { url, token: self.hub.token.as_deref(), path: &path, sha256, size_bytes };
             download.run(progress).await?;
         }
         Ok(path)
@@ -88,7 +96,9 @@ impl ModelStore {
         }
         let response = request.send().await.map_err(ModelError::HubUnreachable)?;
         match response.status() {
-            status if status.is_success() => response.json().await.map_err(ModelError::HubUnreachable),
+            status if status.is_success() => {
+                response.json().await.map_err(ModelError::HubUnreachable)
+            }
             status => Err(ModelError::HubRefused { what: format!("{repo}@{revision}"), status }),
         }
     }
@@ -111,18 +121,29 @@ impl ModelStore {
     }
 }
 
-/// The file for a quantisation. The hub's names are hostile input: only plain ones in the repository's root are looked at.
-fn choose(repo: &str, siblings: &[Sibling], quantisation: Option<&str>) -> Result<(String, Lfs), ModelError> {
+/// The file for a quantisation. The hub's names are hostile input: only plain ones in the
+/// repository's root are looked at.
+fn choose(
+    repo: &str,
+    siblings: &[Sibling],
+    quantisation: Option<&str>,
+) -> Result<(String, Lfs), ModelError> {
     let is_model = |name: &str| {
-        name.to_lowercase().ends_with(".gguf") && super::source::is_name(name) && !name.contains("mmproj")
+        name.to_lowercase().ends_with(".gguf")
+            && super::source::is_name(name)
+            && !name.contains("mmproj")
     };
     let models: Vec<_> = siblings.iter().filter(|sibling| is_model(&sibling.rfilename)).collect();
-    let of = |quantisation: &str| models.iter().find(|sibling| has_quantisation(&sibling.rfilename, quantisation));
+    let of = |quantisation: &str| {
+        models.iter().find(|sibling| has_quantisation(&sibling.rfilename, quantisation))
+    };
     let found = match quantisation {
         Some(quantisation) => of(quantisation),
         None => PREFERRED.iter().find_map(|quantisation| of(quantisation)).or(models.first()),
     };
-    let Some((file, lfs)) = found.and_then(|sibling| Some((&sibling.rfilename, sibling.lfs.as_ref()?))) else {
+    let Some((file, lfs)) =
+        found.and_then(|sibling| Some((&sibling.rfilename, sibling.lfs.as_ref()?)))
+    else {
         let files = models.iter().map(|sibling| sibling.rfilename.clone()).collect();
         let quantisation = quantisation.map(str::to_owned);
         return Err(ModelError::NoSuchFile { repo: repo.to_owned(), quantisation, files });
@@ -133,7 +154,8 @@ fn choose(repo: &str, siblings: &[Sibling], quantisation: Option<&str>) -> Resul
     Ok((file.clone(), lfs.clone()))
 }
 
-/// Whether a file's name has the quantisation as a word of its own: "Q4_K" is not in "model-Q4_K_M.gguf".
+/// Whether a file's name has the quantisation as a word of its own: "Q4_K" is not in
+/// "model-Q4_K_M.gguf".
 fn has_quantisation(file: &str, quantisation: &str) -> bool {
     let stem = file.get(..file.len().saturating_sub(".gguf".len())).unwrap_or(file);
     stem.split(['-', '.']).any(|word| word.eq_ignore_ascii_case(quantisation))
@@ -154,7 +176,14 @@ mod tests {
             let chosen = choose("o/r", &siblings(names), quantisation).ok().map(|(file, _)| file);
             assert_eq!(chosen.as_deref(), expected, "{names:?} {quantisation:?}");
         };
-        let files = ["README.md", "m-Q8_0.gguf", "m-Q4_K_M.gguf", "m.Q4_K.gguf", "mmproj-Q2_K.gguf", "x/m-Q5_0.gguf"];
+        let files = [
+            "README.md",
+            "m-Q8_0.gguf",
+            "m-Q4_K_M.gguf",
+            "m.Q4_K.gguf",
+            "mmproj-Q2_K.gguf",
+            "x/m-Q5_0.gguf",
+        ];
         check(&files, None, Some("m-Q4_K_M.gguf"));
         check(&files, Some("q8_0"), Some("m-Q8_0.gguf"));
         check(&files, Some("Q4_K"), Some("m.Q4_K.gguf"));

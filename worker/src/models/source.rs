@@ -9,14 +9,17 @@ use std::str::FromStr;
 pub enum ModelSource {
     /// A GGUF file of one's own.
     File(PathBuf),
-    /// `owner/name`, with `@revision` and `:quantisation` if given: a repository of GGUF files on the Hugging Face hub.
+    /// `owner/name`, with `@revision` and `:quantisation` if given: a repository of GGUF files on
+    /// the Hugging Face hub.
     Hub { repo: String, revision: Option<String>, quantisation: Option<String> },
     /// A small model that answers on any machine, for the first try.
     Quickstart,
 }
 
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is neither `quickstart` nor a path to a .gguf file nor `owner/name[@revision][:quantisation]`")]
+#[error(
+    "{0:?} is neither `quickstart` nor a path to a .gguf file nor `owner/name[@revision][:quantisation]`"
+)]
 pub struct ModelSourceError(String);
 
 impl FromStr for ModelSource {
@@ -37,7 +40,11 @@ impl FromStr for ModelSource {
         let (owner, name) = repo.split_once('/').ok_or_else(error)?;
         if [owner, name].into_iter().chain(parts.into_iter().flatten()).all(is_name) {
             let owned = |part: Option<&str>| part.map(str::to_owned);
-            return Ok(Self::Hub { repo: repo.to_owned(), revision: owned(revision), quantisation: owned(quantisation) });
+            return Ok(Self::Hub {
+                repo: repo.to_owned(),
+                revision: owned(revision),
+                quantisation: owned(quantisation),
+            });
         }
         Err(error())
     }
@@ -50,7 +57,11 @@ fn cut(text: &str, separator: char) -> (&str, Option<&str>) {
 /// What the hub allows in names; it keeps them out of other folders and other URLs too.
 pub(super) fn is_name(part: &str) -> bool {
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    !part.is_empty() && part.len() <= 96 && !part.starts_with('.') && !part.contains("..") && part.chars().all(allowed)
+    !part.is_empty()
+        && part.len() <= 96
+        && !part.starts_with('.')
+        && !part.contains("..")
+        && part.chars().all(allowed)
 }
 
 impl fmt::Display for ModelSource {
@@ -73,7 +84,11 @@ mod tests {
 
     fn hub(repo: &str, revision: Option<&str>, quantisation: Option<&str>) -> Option<ModelSource> {
         let owned = |part: Option<&str>| part.map(str::to_owned);
-        Some(ModelSource::Hub { repo: repo.into(), revision: owned(revision), quantisation: owned(quantisation) })
+        Some(ModelSource::Hub {
+            repo: repo.into(),
+            revision: owned(revision),
+            quantisation: owned(quantisation),
+        })
     }
 
     #[test]
@@ -92,7 +107,18 @@ mod tests {
         check("owner/name:Q4_K_M", hub("owner/name", None, Some("Q4_K_M")));
         check("owner/name@main:Q8_0", hub("owner/name", Some("main"), Some("Q8_0")));
         check("owner/name@ab12", hub("owner/name", Some("ab12"), None));
-        for bad in ["", "name", "owner/", "/", "owner/name:", "owner/name@", "a/b/c", "owner/..", "owner/na me", "o?x/name"] {
+        for bad in [
+            "",
+            "name",
+            "owner/",
+            "/",
+            "owner/name:",
+            "owner/name@",
+            "a/b/c",
+            "owner/..",
+            "owner/na me",
+            "o?x/name",
+        ] {
             let expected = bad.starts_with('/').then(|| ModelSource::File(bad.into()));
             check(bad, expected);
         }

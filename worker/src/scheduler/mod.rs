@@ -1,9 +1,11 @@
-//! Continuous batching, pure: which tokens of which calls are computed in the next step. No model, no clock, no IO.
+//! Continuous batching, pure: which tokens of which calls are computed in the next step. No model,
+//! no clock, no IO.
 //!
-//! A call is a row of tokens: its prompt, then one more token each time the model is sampled. `known` counts the row, `done` how much
-//! of it the model has read. Computing the last known token is what samples the next one, so prefill and decode are the same thing:
-//! decode is the case where only one token is left to read. A call that has used up what it is allowed may still read up to its
-//! last known token, but not that one. That makes "wait without computing" one subtraction.
+//! A call is a row of tokens: its prompt, then one more token each time the model is sampled.
+//! `known` counts the row, `done` how much of it the model has read. Computing the last known token
+//! is what samples the next one, so prefill and decode are the same thing: decode is the case where
+//! only one token is left to read. A call that has used up what it is allowed may still read up to
+//! its last known token, but not that one. That makes "wait without computing" one subtraction.
 
 use std::collections::VecDeque;
 
@@ -21,7 +23,8 @@ pub type Slot = usize;
 pub struct Limits {
     /// Tokens in one step; at least the number of slots.
     pub step_tokens_max: usize,
-    /// Prompt tokens in a step that others wait for to get their next token: the pause that one call's prompt costs the rest.
+    /// Prompt tokens in a step that others wait for to get their next token: the pause that one
+    /// call's prompt costs the rest.
     pub prefill_beside_decode_max: usize,
 }
 
@@ -58,7 +61,13 @@ impl Call {
 
     /// Books `len` tokens as read and, at the end of the row, one more as produced.
     fn take(&mut self, slot: Slot, len: usize) -> Work {
-        let work = Work { id: self.id, slot, from: self.done, len, samples: self.done + len == self.known };
+        let work = Work {
+            id: self.id,
+            slot,
+            from: self.done,
+            len,
+            samples: self.done + len == self.known,
+        };
         self.done += len;
         if work.samples {
             self.known += 1;
@@ -74,7 +83,8 @@ pub struct Scheduler {
     slots: Vec<Option<Call>>,
     queue: VecDeque<Call>,
     limits: Limits,
-    /// The slot that prefill begins with: moves on each step, so that rounding favours nobody for long.
+    /// The slot that prefill begins with: moves on each step, so that rounding favours nobody for
+    /// long.
     first: Slot,
 }
 
@@ -82,11 +92,15 @@ impl Scheduler {
     /// # Panics
     /// When a step could not hold one token for each slot.
     pub fn new(slots: usize, limits: Limits) -> Self {
-        assert!(slots > 0 && slots <= limits.step_tokens_max, "a step must hold a token of each slot");
+        assert!(
+            slots > 0 && slots <= limits.step_tokens_max,
+            "a step must hold a token of each slot"
+        );
         Self { slots: (0..slots).map(|_| None).collect(), queue: VecDeque::new(), limits, first: 0 }
     }
 
-    /// Takes a call with a prompt of `prompt_tokens` (at least one). It gets a slot in order of arrival.
+    /// Takes a call with a prompt of `prompt_tokens` (at least one). It gets a slot in order of
+    /// arrival.
     pub fn add(&mut self, id: CallId, prompt_tokens: usize, allowed: u64) {
         debug_assert!(prompt_tokens > 0, "an empty prompt gives nothing to sample from");
         self.queue.push_back(Call { id, known: prompt_tokens, done: 0, produced: 0, allowed });
@@ -100,20 +114,24 @@ impl Scheduler {
         }
     }
 
-    /// Forgets a call that ended or was cancelled. Gives the slot that it held, whose cache must be cleared before the next plan.
+    /// Forgets a call that ended or was cancelled. Gives the slot that it held, whose cache must be
+    /// cleared before the next plan.
     pub fn remove(&mut self, id: CallId) -> Option<Slot> {
         self.queue.retain(|call| call.id != id);
-        let slot = self.slots.iter().position(|slot| slot.as_ref().is_some_and(|call| call.id == id))?;
+        let slot =
+            self.slots.iter().position(|slot| slot.as_ref().is_some_and(|call| call.id == id))?;
         self.slots[slot] = None;
         Some(slot)
     }
 
-    /// The next step; empty when every call waits for an allowance or there is none. What is planned counts as done.
+    /// The next step; empty when every call waits for an allowance or there is none. What is
+    /// planned counts as done.
     pub fn plan(&mut self) -> Vec<Work> {
         self.fill_slots();
         let mut plan = self.decodes();
         let room = self.limits.step_tokens_max - plan.len();
-        let room = if plan.is_empty() { room } else { room.min(self.limits.prefill_beside_decode_max) };
+        let room =
+            if plan.is_empty() { room } else { room.min(self.limits.prefill_beside_decode_max) };
         self.prefill(room, &mut plan);
         self.first = (self.first + 1) % self.slots.len();
         plan
@@ -125,7 +143,8 @@ impl Scheduler {
         }
     }
 
-    /// One token for each call that is in the middle of its answer: nobody's stream waits for another's prompt.
+    /// One token for each call that is in the middle of its answer: nobody's stream waits for
+    /// another's prompt.
     fn decodes(&mut self) -> Vec<Work> {
         let decoding = |(slot, call): (Slot, &mut Option<Call>)| {
             let call = call.as_mut().filter(|call| call.decodes())?;
@@ -134,7 +153,8 @@ impl Scheduler {
         self.slots.iter_mut().enumerate().filter_map(decoding).collect()
     }
 
-    /// Shares `room` among the prompts, evenly: a short prompt isn't kept waiting by a long one, and takes only what it needs.
+    /// Shares `room` among the prompts, evenly: a short prompt isn't kept waiting by a long one,
+    /// and takes only what it needs.
     fn prefill(&mut self, mut room: usize, plan: &mut Vec<Work>) {
         let planned = |slot: Slot, plan: &[Work]| plan.iter().any(|work| work.slot == slot);
         let count = self.slots.len();
@@ -144,7 +164,8 @@ impl Scheduler {
             .filter_map(|slot| Some((self.slots[slot].as_ref()?.ready(), slot)))
             .filter(|&(ready, _)| ready > 0)
             .collect();
-        // Shortest first, so that what it leaves over is shared by the rest; a stable sort keeps the turn among equals.
+        // Shortest first, so that what it leaves over is shared by the rest; a stable sort keeps
+        // the turn among equals.
         waiting.sort_by_key(|&(ready, _)| ready);
         for (rank, &(ready, slot)) in waiting.iter().enumerate() {
             let share = room.div_ceil(waiting.len() - rank);

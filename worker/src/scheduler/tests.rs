@@ -19,7 +19,8 @@ fn of(plan: &[Work], id: CallId) -> Option<Work> {
 fn a_prompt_is_read_in_chunks_and_only_its_end_samples() {
     let mut scheduler = scheduler(1);
     scheduler.add(1, 70, ALL);
-    let chunks: Vec<_> = (0..3).flat_map(|_| scheduler.plan()).map(|w| (w.from, w.len, w.samples)).collect();
+    let chunks: Vec<_> =
+        (0..3).flat_map(|_| scheduler.plan()).map(|w| (w.from, w.len, w.samples)).collect();
     assert_eq!(chunks, [(0, 32, false), (32, 32, false), (64, 6, true)]);
     assert_eq!(scheduler.plan(), [Work { id: 1, slot: 0, from: 70, len: 1, samples: true }]);
 }
@@ -131,8 +132,9 @@ struct Model {
 }
 
 proptest! {
-    /// Whatever comes in whichever order: rows are read without gap or repetition, nothing is produced beyond its allowance, no step is
-    /// too large, no slot serves two, and as long as somebody with a slot may go on the plan isn't empty.
+    /// Whatever comes in whichever order: rows are read without gap or repetition, nothing is
+    /// produced beyond its allowance, no step is too large, no slot serves two, and as long as
+    /// somebody with a slot may go on the plan isn't empty.
     #[test]
     fn every_plan_is_sound(steps in prop::collection::vec(step(), 1..120), slots in 1..5usize) {
         let mut scheduler = scheduler(slots);

@@ -32,7 +32,8 @@ pub(super) fn run(model: &Model, mut input: Input, output: &Output, orders: Send
             break;
         }
     }
-    // The other thread may be deep in a step. An orderly exit would run llama.cpp's destructors under it; nothing here needs one.
+    // The other thread may be deep in a step. An orderly exit would run llama.cpp's destructors
+    // under it; nothing here needs one.
     let _ = nix::sys::signal::raise(nix::sys::signal::Signal::SIGKILL);
 }
 
@@ -61,13 +62,16 @@ fn order(model: &Model, output: &Output, request: Request) -> Option<Order> {
 }
 
 fn tokenize(model: &Model, request: &Generate) -> Result<Vec<LlamaToken>, CallError> {
-    let prompt =
-        model.tokenize(&request.messages).map_err(|error| CallError::Template { detail: error.to_string() })?;
+    let prompt = model
+        .tokenize(&request.messages)
+        .map_err(|error| CallError::Template { detail: error.to_string() })?;
     let context_tokens = model.context_tokens;
     let tokens_in = prompt.len() as u64;
     match prompt.len() {
         0 => Err(CallError::Template { detail: "the prompt is empty".to_owned() }),
-        _ if tokens_in >= u64::from(context_tokens) => Err(CallError::ContextOverflow { tokens_in, context_tokens }),
+        _ if tokens_in >= u64::from(context_tokens) => {
+            Err(CallError::ContextOverflow { tokens_in, context_tokens })
+        }
         _ => Ok(prompt),
     }
 }

@@ -1,8 +1,9 @@
 //! The child process: loads one model and answers requests from stdin until stdin closes.
 //!
-//! Two threads. The front desk reads requests, applies the chat template and tokenises, so that a caller knows the size of its prompt
-//! while others compute. The engine loop owns the context and computes one step after another. When stdin closes (the parent ended,
-//! however it did) the front desk ends the process at once, in the middle of a step too: no child is left behind.
+//! Two threads. The front desk reads requests, applies the chat template and tokenises, so that a
+//! caller knows the size of its prompt while others compute. The engine loop owns the context and
+//! computes one step after another. When stdin closes (the parent ended, however it did) the front
+//! desk ends the process at once, in the middle of a step too: no child is left behind.
 
 mod front;
 mod model;
@@ -37,7 +38,9 @@ enum ChildError {
     Pipe(#[from] std::io::Error),
     #[error("a request can't be read: {0}")]
     Request(#[from] serde_json::Error),
-    #[error("the first request must be to load a model; this program is started by a Chainference worker, not by hand")]
+    #[error(
+        "the first request must be to load a model; this program is started by a Chainference worker, not by hand"
+    )]
     NotLoad,
     #[error("llama.cpp did not start: {0}")]
     Backend(#[from] llama_cpp_2::LlamaCppError),

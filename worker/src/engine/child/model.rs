@@ -42,9 +42,14 @@ impl Model {
     pub fn load(backend: &LlamaBackend, load: &Load) -> Result<Self, LoadError> {
         let params = LlamaModelParams::default().with_n_gpu_layers(load.gpu_layers);
         let llama = LlamaModel::load_from_file(backend, &load.model_path, &params)?;
-        let own_template = llama.chat_template(None).ok().and_then(|template| template.to_string().ok());
+        let own_template =
+            llama.chat_template(None).ok().and_then(|template| template.to_string().ok());
         let special = |token: LlamaToken| {
-            let bytes = if token.0 < 0 { Vec::new() } else { llama.vocab().token_to_piece(token, true, None) };
+            let bytes = if token.0 < 0 {
+                Vec::new()
+            } else {
+                llama.vocab().token_to_piece(token, true, None)
+            };
             String::from_utf8_lossy(&bytes).into_owned()
         };
         let template = ChatTemplate::new(
@@ -54,17 +59,32 @@ impl Model {
         )?;
         let trained = llama.n_ctx_train();
         let context_tokens = load.context_tokens.unwrap_or(trained.min(CONTEXT_TOKENS_DEFAULT_MAX));
-        Ok(Self { llama, context_tokens, slots: load.slots, template, has_chat_template: own_template.is_some() })
+        Ok(Self {
+            llama,
+            context_tokens,
+            slots: load.slots,
+            template,
+            has_chat_template: own_template.is_some(),
+        })
     }
 
-    /// One context for all slots, each with its own stretch of KV cache, so that no call can take another's room.
-    pub fn context(&self, backend: &LlamaBackend, load: &Load) -> Result<LlamaContext<'_>, LoadError> {
-        let total = self.context_tokens.checked_mul(self.slots).and_then(NonZeroU32::new).ok_or(LoadError::TooLarge)?;
+    /// One context for all slots, each with its own stretch of KV cache, so that no call can take
+    /// another's room.
+    pub fn context(
+        &self,
+        backend: &LlamaBackend,
+        load: &Load,
+    ) -> Result<LlamaContext<'_>, LoadError> {
+        let total = self
+            .context_tokens
+            .checked_mul(self.slots)
+            .and_then(NonZeroU32::new)
+            .ok_or(LoadError::TooLarge)?;
         if self.slots as usize > STEP_TOKENS_MAX {
             return Err(LoadError::TooLarge);
         }
-        let cores = available_parallelism().map_or(1, NonZeroUsize::get);
-        let threads = load.threads.map_or(i32::try_from(cores), i32::try_from).map_err(|_| LoadError::TooLarge)?;
+        let threads = load.threads.map_or_else(|| i32::try_from(cores()), i32::try_from);
+        let threads = threads.map_err(|_| LoadError::TooLarge)?;
         let mut params = LlamaContextParams::default()
             .with_n_ctx(Some(total))
             .with_n_seq_max(self.slots)
@@ -74,8 +94,10 @@ impl Model {
             .with_n_threads(threads)
             .with_n_threads_batch(threads);
         if load.gpu_layers == 0 {
-            // On a CPU flash attention makes generation up to 2.6 times slower (measured), and generation is where the time goes.
-            params = params.with_flash_attention_policy(llama_cpp_sys_2::LLAMA_FLASH_ATTN_TYPE_DISABLED);
+            // On a CPU flash attention makes generation up to 2.6 times slower (measured), and
+            // generation is where the time goes.
+            params =
+                params.with_flash_attention_policy(llama_cpp_sys_2::LLAMA_FLASH_ATTN_TYPE_DISABLED);
         }
         Ok(self.llama.new_context(backend, params)?)
     }
@@ -93,11 +115,20 @@ impl Model {
     pub fn tokenize(&self, messages: &[ChatMessage]) -> Result<Vec<LlamaToken>, TemplateError> {
         let prompt = self.template.apply(messages)?;
         let vocab = self.llama.vocab();
-        // Some templates write the begin-of-text token that the tokenizer adds as well; it must be there once.
+        // Some templates write the begin-of-text token that the tokenizer adds as well; it must be
+        // there once.
         let text = match self.template.bos() {
-            bos if vocab.should_add_bos() && !bos.is_empty() => prompt.strip_prefix(bos).unwrap_or(&prompt),
+            bos if vocab.should_add_bos() && !bos.is_empty() => {
+                prompt.strip_prefix(bos).unwrap_or(&prompt)
+            }
             _ => &prompt,
         };
         Ok(vocab.tokenize(text.as_bytes(), true, true))
     }
+}
+
+/// Physical cores, or fewer if this process may use fewer: two threads on one core only wait for
+/// each other's memory.
+fn cores() -> usize {
+    available_parallelism().map_or(1, NonZeroUsize::get).min(num_cpus::get_physical())
 }

@@ -12,7 +12,8 @@ pub(super) struct Input(BufReader<io::Stdin>);
 /// Shared by both threads; a frame is written whole.
 pub(super) struct Output(Mutex<BufWriter<File>>);
 
-/// Takes stdin and stdout for frames, and lets whatever else writes to stdout (a library's stray print) write to stderr instead.
+/// Takes stdin and stdout for frames, and lets whatever else writes to stdout (a library's stray
+/// print) write to stderr instead.
 pub(super) fn claim() -> io::Result<(Input, Output)> {
     let stdout = File::from(nix::unistd::dup(io::stdout())?);
     nix::unistd::dup2_stdout(io::stderr())?;

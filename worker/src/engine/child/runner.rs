@@ -15,7 +15,8 @@ use super::pipe::Output;
 use super::sequence::Sequence;
 use crate::scheduler::{CallId, Limits, Scheduler, Work};
 
-/// Prompt tokens that running answers wait for in one step: some 0.2 s for a small model on two cores.
+/// Prompt tokens that running answers wait for in one step: some 0.2 s for a small model on two
+/// cores.
 const PREFILL_BESIDE_DECODE_MAX: usize = 64;
 
 pub(super) struct Runner<'a> {
@@ -43,7 +44,8 @@ impl<'a> Runner<'a> {
         }
     }
 
-    /// Runs until the front desk is gone. Orders are taken between steps, so a cancellation counts from the next step on.
+    /// Runs until the front desk is gone. Orders are taken between steps, so a cancellation counts
+    /// from the next step on.
     pub fn run(mut self, inbox: &Receiver<Order>) -> Result<(), ChildError> {
         loop {
             loop {

@@ -14,11 +14,14 @@ const MIN_P: f32 = 0.05;
 /// llama.cpp draws a seed of its own for this value.
 const SEED_RANDOM: u32 = u32::MAX;
 
-/// `vocabulary` and `context_tokens` are the model's; penalties look at the whole answer, as OpenAI's do.
+/// `vocabulary` and `context_tokens` are the model's; penalties look at the whole answer, as
+/// OpenAI's do.
 pub(super) fn build(sampling: &Sampling, vocabulary: i32, context_tokens: u32) -> LlamaSampler {
     let mut chain = Vec::new();
     if !sampling.logit_bias.is_empty() {
-        let bias = |(&token, &bias): (&u32, &f32)| LlamaLogitBias::new(LlamaToken(token.cast_signed()), bias);
+        let bias = |(&token, &bias): (&u32, &f32)| {
+            LlamaLogitBias::new(LlamaToken(token.cast_signed()), bias)
+        };
         let biases: Vec<_> = sampling.logit_bias.iter().map(bias).collect();
         chain.push(LlamaSampler::logit_bias(vocabulary, &biases));
     }

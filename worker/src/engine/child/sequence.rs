@@ -25,7 +25,8 @@ pub(super) struct Sequence {
 impl Sequence {
     pub fn new(id: u64, prompt: Vec<LlamaToken>, request: Generate, model: &Model) -> Self {
         let context = model.context_tokens as usize;
-        let asked = request.max_tokens.and_then(|max| usize::try_from(max).ok()).unwrap_or(usize::MAX);
+        let asked =
+            request.max_tokens.and_then(|max| usize::try_from(max).ok()).unwrap_or(usize::MAX);
         Self {
             id,
             tokens_in: prompt.len(),
@@ -37,7 +38,8 @@ impl Sequence {
         }
     }
 
-    /// Takes the token that was sampled. Gives what to tell the caller: a delta, and the finish if this token ends the answer.
+    /// Takes the token that was sampled. Gives what to tell the caller: a delta, and the finish if
+    /// this token ends the answer.
     pub fn accept(&mut self, token: LlamaToken, model: &Model) -> (Reply, Option<Reply>) {
         self.tokens.push(token);
         let vocab = model.llama.vocab();
@@ -57,19 +59,26 @@ impl Sequence {
         };
         let mut text = passed.text;
         if reason.is_some() {
-            // What looked like the beginning of a stop string was none; after a stop string nothing is held.
+            // What looked like the beginning of a stop string was none; after a stop string nothing
+            // is held.
             text.push_str(&self.stops.finish());
         }
         self.replies(token, text, reason)
     }
 
-    fn replies(&self, token: LlamaToken, text: String, reason: Option<FinishReason>) -> (Reply, Option<Reply>) {
+    fn replies(
+        &self,
+        token: LlamaToken,
+        text: String,
+        reason: Option<FinishReason>,
+    ) -> (Reply, Option<Reply>) {
         let (id, tokens_out) = (self.id, (self.tokens.len() - self.tokens_in) as u64);
         let delta = Reply::Delta { id, tokens: vec![token.0.unsigned_abs()], text };
         (delta, reason.map(|reason| Reply::Finished { id, reason, tokens_out }))
     }
 
-    /// Bytes to text; a character that is cut between tokens waits in the decoder, and one that the answer ends within is dropped.
+    /// Bytes to text; a character that is cut between tokens waits in the decoder, and one that the
+    /// answer ends within is dropped.
     fn decode(&mut self, bytes: &[u8]) -> String {
         let needed = self.decoder.max_utf8_buffer_length(bytes.len()).unwrap_or(usize::MAX);
         let mut text = String::with_capacity(needed);

@@ -30,7 +30,12 @@ async fn server(cut: usize, ranges: bool) -> (SocketAddr, Arc<Mutex<Vec<usize>>>
         let body = content()[start..].to_vec();
         let sent = Bytes::copy_from_slice(&body[..cut.min(body.len())]);
         let cut_off = (sent.len() < body.len()).then(|| Err(io::Error::other("cut")));
-        let chunks = futures_util::stream::iter([Ok(sent)].into_iter().chain(cut_off));
+        // The cut comes after what was sent had time to leave.
+        let cut_late = futures_util::stream::iter(cut_off).then(|cut| async {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            cut
+        });
+        let chunks = futures_util::stream::iter([Ok(sent)]).chain(cut_late);
         let status = if range.is_some() { 206 } else { 200 };
         let response = Response::builder().status(status).header("content-length", body.len());
         response.body(Body::from_stream(chunks)).expect("a response")
@@ -61,7 +66,11 @@ async fn a_cut_connection_is_resumed_where_it_ended() {
     let starts = starts.lock().expect("not poisoned").clone();
     assert_eq!((starts[0], starts.len()), (0, 3), "{starts:?}");
     assert!(starts.is_sorted() && starts[1] > 0, "{starts:?}");
-    assert_eq!(fs::read_dir(path.parent().expect("deep")).expect("readable").count(), 1, "no part is left");
+    assert_eq!(
+        fs::read_dir(path.parent().expect("deep")).expect("readable").count(),
+        1,
+        "no part is left"
+    );
 }
 
 #[tokio::test]

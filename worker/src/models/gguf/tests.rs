@@ -71,7 +71,10 @@ fn a_file_cut_anywhere_is_called_truncated() {
 
 #[test]
 fn another_kind_of_file_is_named_as_such() {
-    assert!(matches!(open(b"PK\x03\x04 a zip file"), Err(ModelFileError::NotGguf { magic: [b'P', b'K', 3, 4], .. })));
+    assert!(matches!(
+        open(b"PK\x03\x04 a zip file"),
+        Err(ModelFileError::NotGguf { magic: [b'P', b'K', 3, 4], .. })
+    ));
     assert!(matches!(open(b"GG"), Err(ModelFileError::Truncated { .. })));
     let mut old = file();
     old[4] = 1;
@@ -81,7 +84,8 @@ fn another_kind_of_file_is_named_as_such() {
 #[test]
 fn hostile_lengths_are_errors_not_allocations() {
     let whole = file();
-    // Each u64 of the header in turn becomes huge; every outcome is an error or a description, never a crash.
+    // Each u64 of the header in turn becomes huge; every outcome is an error or a description,
+    // never a crash.
     for at in 8..whole.len() - 8 {
         let mut bytes = whole.clone();
         bytes[at..at + 8].fill(0xff);
