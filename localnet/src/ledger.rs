@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use solana_hash::Hash;
 
+const HEADER_BYTES: u64 = 18;
 const SQLITE_MAGIC: &[u8; 16] = b"SQLite format 3\0";
 
 /// Held as long as the chain runs: two processes on one ledger would destroy it.
@@ -58,11 +59,20 @@ fn check(ledger: &Path) -> anyhow::Result<()> {
         .open(ledger)
         .with_context(|| format!("can't open the ledger {}", ledger.display()))?;
     let mut start = Vec::new();
-    file.by_ref().take(16).read_to_end(&mut start)?;
-    if !start.is_empty() && start != SQLITE_MAGIC {
+    file.by_ref().take(HEADER_BYTES).read_to_end(&mut start)?;
+    if !start.is_empty() && !is_sqlite(&start) {
         bail!("{} is not a chain's ledger: move it away to start a new chain", ledger.display());
     }
     Ok(())
+}
+
+/// The magic, and then a page size: a power of two from 512 on, or 1 for 65,536.
+fn is_sqlite(header: &[u8]) -> bool {
+    let Some(page_bytes) = header.strip_prefix(SQLITE_MAGIC).and_then(<[u8]>::first_chunk) else {
+        return false;
+    };
+    let page_bytes = u16::from_be_bytes(*page_bytes);
+    page_bytes == 1 || (page_bytes >= 512 && page_bytes.is_power_of_two())
 }
 
 fn private() -> OpenOptions {

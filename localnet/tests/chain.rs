@@ -8,12 +8,13 @@ use std::time::{Duration, Instant};
 
 use chainference_chain::accounts::{InitializeArgs, SharesBps};
 use chainference_chain::{
-    Chain, Commitment, Endpoints, Instruction, Keypair, Lamports, PROGRAM_ID, Signer,
-    SignedTransaction, SubmitError, address, instruction,
+    Chain, Commitment, Endpoints, Instruction, Keypair, Lamports, PROGRAM_ID, SignedTransaction,
+    Signer, SubmitError, address, instruction,
 };
 
 const SOL: u64 = 1_000_000_000;
-const ARTIFACT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../programs/artifacts/chainference.so");
+const ARTIFACT: &str =
+    concat!(env!("CARGO_MANIFEST_DIR"), "/../programs/artifacts/chainference.so");
 
 /// A chain's process; it ends with the test.
 struct Node {

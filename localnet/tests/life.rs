@@ -118,7 +118,10 @@ fn a_dead_worker_costs_the_client_nothing() {
 
     let expire = instruction::expire(&job.terms.vault, &job.address, Some(job.terms.worker));
     market.warp(1, i64::from(GRACE_S) - 1);
-    assert_eq!(market.send(&[expire.clone()], &gateway, &[]), Err("TooEarlyToExpire".into()));
+    assert_eq!(
+        market.send(std::slice::from_ref(&expire), &gateway, &[]),
+        Err("TooEarlyToExpire".into())
+    );
     market.warp(1, 1);
     let stranger = market.admin.insecure_clone();
     market.send(&[expire], &stranger, &[]).unwrap();
@@ -172,11 +175,14 @@ fn a_cancelled_job_keeps_its_address_taken_until_the_slot_window_is_over() {
     assert_eq!(market.load::<Vault>(&market.vault()).reserved, 0);
 
     let again = instruction::publish(&terms.authority, &terms.vault, publish_args(terms));
-    let refused = market.send(&[again.clone()], &gateway, &[]).unwrap_err();
+    let refused = market.send(std::slice::from_ref(&again), &gateway, &[]).unwrap_err();
     assert!(refused.contains("Custom(0)"), "the address is in use: {refused}");
     let close = market.close_instruction(&job, &gateway.pubkey(), Feedback::None);
     market.warp(1_500, 600);
-    assert_eq!(market.send(&[close.clone()], &gateway, &[]), Err("TooEarlyToClose".into()));
+    assert_eq!(
+        market.send(std::slice::from_ref(&close), &gateway, &[]),
+        Err("TooEarlyToClose".into())
+    );
     market.warp(1, 0);
     market.send(&[close], &gateway, &[]).unwrap();
     let mut late = job.terms.clone();
@@ -194,7 +200,10 @@ fn anyone_returns_the_rent_to_who_paid_it_after_an_hour() {
     let stranger = market.admin.insecure_clone();
     let close = market.close_instruction(&job, &stranger.pubkey(), Feedback::None);
     market.warp(9_000, 3_599);
-    assert_eq!(market.send(&[close.clone()], &stranger, &[]), Err("TooEarlyToClose".into()));
+    assert_eq!(
+        market.send(std::slice::from_ref(&close), &stranger, &[]),
+        Err("TooEarlyToClose".into())
+    );
     market.warp(1, 1);
     let (rent, before) = (market.balance(&job.address), market.balance(&job.terms.authority));
     market.send(&[close], &stranger, &[]).unwrap();

@@ -85,7 +85,7 @@ fn a_delegate_reaches_its_limit_and_the_owner_does_not() {
     let exact = publish(&mut market, |args| args.stake = at_limit);
     market.send(&[exact], &gateway, &[]).unwrap();
     let more = publish(&mut market, |_| {});
-    check(&mut market, &[more.clone()], &gateway, &[], "OverDelegateLimit");
+    check(&mut market, std::slice::from_ref(&more), &gateway, &[], "OverDelegateLimit");
 
     let (mut terms, _) = market.terms();
     terms.authority = wallet.pubkey();
@@ -166,7 +166,7 @@ fn lock_refuses_whom_the_job_does_not_admit() {
     foreign.accounts[0].pubkey = stranger.pubkey();
     check(&mut market, &[foreign], &stranger, &[], "NotOperator");
     let lock = market.lock_instruction(&admitted);
-    market.send(&[lock.clone()], &operator, &[]).unwrap();
+    market.send(std::slice::from_ref(&lock), &operator, &[]).unwrap();
     check(&mut market, &[lock], &operator, &[], "WrongStatus");
 
     let late = publish_to(&mut market, &|_| {});
@@ -174,7 +174,7 @@ fn lock_refuses_whom_the_job_does_not_admit() {
     let set = instruction::update_offer(&owner.pubkey(), &market.offer(), resting);
     market.send(&[set], &owner, &[]).unwrap();
     let lock = market.lock_instruction(&late);
-    check(&mut market, &[lock.clone()], &operator, &[], "WrongOffer");
+    check(&mut market, std::slice::from_ref(&lock), &operator, &[], "WrongOffer");
     let back = UpdateOfferArgs { active: Some(true), ..Default::default() };
     let set = instruction::update_offer(&owner.pubkey(), &market.offer(), back);
     market.send(&[set], &owner, &[]).unwrap();
@@ -206,7 +206,7 @@ fn a_retiring_worker_takes_no_job_and_a_busy_one_does_not_leave() {
         [&market.owner, &market.operator, &market.gateway].map(Keypair::insecure_clone);
     let busy = market.locked_job();
     let retire = instruction::retire_worker(&owner.pubkey());
-    check(&mut market, &[retire.clone()], &owner, &[], "HasJobs");
+    check(&mut market, std::slice::from_ref(&retire), &owner, &[], "HasJobs");
     let open = market.open_job();
     let retiring = UpdateWorkerArgs { status: Some(WorkerStatus::Retiring), ..Default::default() };
     market.send(&[instruction::update_worker(&owner.pubkey(), retiring)], &owner, &[]).unwrap();

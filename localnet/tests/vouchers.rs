@@ -95,7 +95,7 @@ fn the_proof_stands_right_before_its_claim() {
     let operator = market.operator.insecure_clone();
     let [proof, claim] = pair(&job.claim(Some(PAID), true));
     let beat = instruction::heartbeat(&operator.pubkey(), &market.worker());
-    check(&mut market, &[claim.clone()], &operator, "NoVoucherSignature");
+    check(&mut market, std::slice::from_ref(&claim), &operator, "NoVoucherSignature");
     check(&mut market, &[claim.clone(), proof.clone()], &operator, "NoVoucherSignature");
     check(&mut market, &[proof.clone(), beat, claim.clone()], &operator, "NoVoucherSignature");
     let partial_of_nothing = instruction::claim(&job.claim(None, false));
