@@ -1,0 +1,175 @@
+//! The HTTP surface of a running gateway whose chain is away: every bad request is answered, and
+//! nothing hangs.
+
+use std::{
+    fs,
+    net::{SocketAddr, TcpListener},
+    path::Path,
+    time::Duration,
+};
+
+use chainference_chain::{Commitment, Endpoints, Keypair, Signer};
+use chainference_gateway::{GatewayError, Options, run};
+use reqwest::{Client, Method, RequestBuilder, Response};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+const BODY_BYTES_MAX: usize = 4_096;
+
+struct Gateway {
+    base_url: String,
+    api_key: String,
+    http: Client,
+    shutdown: CancellationToken,
+    running: JoinHandle<Result<(), GatewayError>>,
+    _home: TempDir,
+}
+
+impl Gateway {
+    async fn start() -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let listen = free_address();
+        let shutdown = CancellationToken::new();
+        let running = tokio::spawn(run(options(home.path(), listen), shutdown.clone()));
+        let base_url = format!("http://{listen}");
+        let http = Client::builder().no_proxy().timeout(Duration::from_secs(20)).build().unwrap();
+        while http.get(format!("{base_url}/health")).send().await.is_err() {
+            assert!(!running.is_finished(), "the gateway did not start");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let api_key = fs::read_to_string(home.path().join("api-key")).unwrap().trim().to_owned();
+        Self { base_url, api_key, http, shutdown, running, _home: home }
+    }
+
+    fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.http.request(method, format!("{}{path}", self.base_url)).bearer_auth(&self.api_key)
+    }
+
+    async fn chat(&self, body: impl Into<reqwest::Body>) -> Response {
+        let request = self.request(Method::POST, "/v1/chat/completions");
+        request.header("content-type", "application/json").body(body).send().await.unwrap()
+    }
+
+    async fn stop(self) {
+        self.shutdown.cancel();
+        let ended = tokio::time::timeout(Duration::from_secs(10), self.running).await;
+        ended.expect("the shutdown takes long").unwrap().unwrap();
+    }
+}
+
+fn options(home: &Path, listen: SocketAddr) -> Options {
+    let key = Keypair::new();
+    let key_file = home.join("gateway.json");
+    fs::write(&key_file, serde_json::to_string(&key.to_bytes().to_vec()).unwrap()).unwrap();
+    // Nothing listens on port 1.
+    let nowhere =
+        Endpoints { rpc_url: "http://127.0.0.1:1".into(), ws_url: "ws://127.0.0.1:1".into() };
+    let ledger = home.join("gateway/ledger.sqlite");
+    let mut options = Options::new(nowhere, key.pubkey(), key_file, home.join("api-key"), ledger);
+    options.listen = listen;
+    options.commitment = Commitment::Processed;
+    options.body_bytes_max = BODY_BYTES_MAX;
+    options
+}
+
+fn free_address() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+/// Checks an error object: its status, its code, and that it has all four keys.
+async fn check(response: Response, status: u16, code: &str) -> Value {
+    assert_eq!(response.status().as_u16(), status, "{code}");
+    assert!(response.headers().contains_key("x-request-id"), "{code}");
+    assert!(response.headers().contains_key("openai-processing-ms"), "{code}");
+    let body: Value = response.json().await.unwrap();
+    let error = body["error"].as_object().unwrap();
+    for key in ["message", "type", "param", "code"] {
+        assert!(error.contains_key(key), "{code}: {key} is missing");
+    }
+    assert_eq!(error["code"], code);
+    body["error"].clone()
+}
+
+#[tokio::test]
+async fn every_bad_request_gets_an_openai_error() {
+    let gateway = Gateway::start().await;
+    let post = Method::POST;
+    check(gateway.request(Method::GET, "/v2").send().await.unwrap(), 404, "unknown_url").await;
+    let wrong = gateway.request(Method::GET, "/v1/chat/completions").send().await.unwrap();
+    check(wrong, 405, "method_not_allowed").await;
+
+    let chat = format!("{}/v1/chat/completions", gateway.base_url);
+    let keyless = gateway.http.request(post.clone(), &chat).body("{}").send().await.unwrap();
+    check(keyless, 401, "missing_api_key").await;
+    let foreign = gateway.http.request(post, &chat).bearer_auth("sk-cf-x").send().await.unwrap();
+    check(foreign, 401, "invalid_api_key").await;
+
+    check(gateway.chat("{").await, 400, "invalid_json").await;
+    check(gateway.chat(vec![b' '; BODY_BYTES_MAX + 1]).await, 413, "request_too_large").await;
+    let typed = json!({"model": "m", "messages": [{"role": "user", "content": 1}]}).to_string();
+    let error = check(gateway.chat(typed).await, 400, "invalid_type").await;
+    assert_eq!(error["param"], "messages[0].content");
+    let tools = json!({"model": "m", "messages": [{"role": "user", "content": "a"}],
+        "tools": [{"type": "function", "function": {"name": "f"}}]});
+    let error = check(gateway.chat(tools.to_string()).await, 400, "unsupported_parameter").await;
+    assert_eq!(error["param"], "tools");
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn without_a_chain_calls_are_refused_at_once_and_say_why() {
+    let gateway = Gateway::start().await;
+    for stream in [false, true] {
+        let body = json!({"model": "m", "messages": [{"role": "user", "content": "a"}],
+            "stream": stream});
+        let response = gateway.chat(body.to_string()).await;
+        assert!(response.headers().contains_key("retry-after"));
+        check(response, 503, "chain_unavailable").await;
+    }
+    for path in ["/v1/models", "/v1/models/a/b", "/v1/chainference/balance"] {
+        let response = gateway.request(Method::GET, path).send().await.unwrap();
+        check(response, 503, "chain_unavailable").await;
+    }
+    let ready = gateway.http.get(format!("{}/ready", gateway.base_url)).send().await.unwrap();
+    assert_eq!(ready.status().as_u16(), 503);
+    let parts: Value = ready.json().await.unwrap();
+    assert_eq!((&parts["ready"], &parts["ledger"]), (&json!(false), &json!("ok")));
+    assert_ne!(parts["chain"], "ok");
+
+    let jobs = gateway.request(Method::GET, "/v1/chainference/jobs").send().await.unwrap();
+    assert_eq!(jobs.json::<Value>().await.unwrap()["data"], json!([]));
+    let metrics = gateway.http.get(format!("{}/metrics", gateway.base_url)).send().await.unwrap();
+    let text = metrics.text().await.unwrap();
+    assert!(text.contains("chainference_gateway_calls_total{status=\"failed\"}"), "{text}");
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_request_keeps_the_id_that_its_client_gave_it() {
+    let gateway = Gateway::start().await;
+    let given =
+        |id: &'static str| gateway.request(Method::GET, "/health").header("x-request-id", id);
+    let plain = given("mine-1").send().await.unwrap();
+    assert_eq!(plain.headers()["x-request-id"], "mine-1");
+    let odd = given("not an id").send().await.unwrap();
+    assert!(odd.headers()["x-request-id"].to_str().unwrap().starts_with("req_"));
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_gateway_that_cannot_start_says_why() {
+    let home = tempfile::tempdir().unwrap();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let options = options(home.path(), taken.local_addr().unwrap());
+    let error = run(options.clone(), CancellationToken::new()).await.unwrap_err();
+    assert!(matches!(error, GatewayError::Listen { .. }), "{error}");
+
+    fs::write(&options.gateway_key_file, "[1, 2]").unwrap();
+    let error = run(options.clone(), CancellationToken::new()).await.unwrap_err();
+    assert!(matches!(error, GatewayError::GatewayKey { .. }), "{error}");
+    fs::write(&options.api_key_file, "\n").unwrap();
+    let error = run(options, CancellationToken::new()).await.unwrap_err();
+    assert!(matches!(error, GatewayError::ApiKey(_)), "{error}");
+}
