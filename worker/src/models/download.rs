@@ -12,9 +12,9 @@ use sha2::{Digest, Sha256};
 
 use super::{ModelError, OnProgress, Progress};
 
-/// Attempts in a row that brought nothing new.
-const FRUITLESS_MAX: u32 = 4;
-const RETRY_PAUSE: Duration = Duration::from_millis(500);
+/// Attempts in a row that may bring nothing new.
+const RETRIES_MAX: u32 = 5;
+const RETRY_PAUSE: Duration = Duration::from_secs(1);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Silence, not duration: a large model takes as long as it takes.
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
@@ -42,26 +42,26 @@ impl Download<'_> {
     pub async fn run(&self, progress: OnProgress<'_>) -> Result<(), ModelError> {
         let mut part = Part::open(self.path, progress, self.size_bytes)?;
         let client = client()?;
-        // A server that can't be reached at all is no reason to wait; one that has answered is.
-        let mut fruitless = FRUITLESS_MAX;
+        // A server that was never reached is not waited for; one that has sent something is.
+        let mut patience = 0;
         while part.bytes < self.size_bytes {
             let before = part.bytes;
-            match self.attempt(&client, &mut part).await {
-                Ok(()) if part.bytes > before => fruitless = 0,
-                Err(error @ (ModelError::Io { .. } | ModelError::HubRefused { .. })) => {
-                    return Err(error);
-                }
-                Err(error) if fruitless >= FRUITLESS_MAX => return Err(error),
-                outcome => {
-                    fruitless = if part.bytes > before { 0 } else { fruitless + 1 };
-                    tracing::warn!(
-                        ?outcome,
-                        bytes = part.bytes,
-                        "the download stopped and is resumed"
-                    );
-                    tokio::time::sleep(RETRY_PAUSE * fruitless).await;
-                }
+            let error = match self.attempt(&client, &mut part).await {
+                Ok(()) if part.bytes >= self.size_bytes => break,
+                Ok(()) => ModelError::Incomplete { url: self.url.clone(), bytes: part.bytes },
+                Err(error) => error,
+            };
+            if part.bytes > before {
+                patience = RETRIES_MAX;
             }
+            if patience == 0
+                || matches!(error, ModelError::Io { .. } | ModelError::HubRefused { .. })
+            {
+                return Err(error);
+            }
+            patience -= 1;
+            tracing::warn!(%error, bytes = part.bytes, "the download stopped and is resumed");
+            tokio::time::sleep(RETRY_PAUSE).await;
         }
         part.finish(self.sha256)
     }

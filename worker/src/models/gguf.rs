@@ -287,4 +287,4 @@ fn tokenizer_sha256(metadata: &BTreeMap<String, Value>) -> [u8; 32] {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::download::{Download, client};
 use super::hash::write_atomically;
+use super::source::is_name;
 use super::{Located, ModelError, ModelStore, OnProgress};
 
 /// Taken, in this order, when no quantisation is asked for.
@@ -30,6 +31,15 @@ struct Sibling {
 struct Lfs {
     sha256: String,
     size: u64,
+}
+
+/// One file of one commit, and what the hub says it is.
+pub(super) struct HubFile<'a> {
+    pub repo: &'a str,
+    pub revision: &'a str,
+    pub file: &'a str,
+    pub sha256: &'a str,
+    pub size_bytes: u64,
 }
 
 /// What a request led to once; it is found again without the network, and stays the same file until
@@ -61,29 +71,26 @@ impl ModelStore {
         let repository = self.describe_repo(repo, wanted).await?;
         let (file, lfs) = choose(repo, &repository.siblings, quantisation)?;
         let choice = Choice { revision: repository.sha, file };
-        self.download(repo, &choice.revision, &choice.file, &lfs.sha256, lfs.size, progress)
-            .await?;
+        let (revision, file) = (&choice.revision, &choice.file);
+        let hub_file = HubFile { repo, revision, file, sha256: &lfs.sha256, size_bytes: lfs.size };
+        self.download(&hub_file, progress).await?;
         let json = serde_json::to_vec(&choice).map_err(std::io::Error::other);
         json.and_then(|json| write_atomically(&note, &json)).map_err(ModelError::io(&note))?;
         Ok(self.located(repo, choice, quantisation))
     }
 
-    /// Downloads one file of one commit unless it is there.
+    /// Downloads the file unless it is there.
     pub(super) async fn download(
         &self,
-        repo: &str,
-        revision: &str,
-        file: &str,
-        sha256: &str,
-        size_bytes: u64,
+        file: &HubFile<'_>,
         progress: OnProgress<'_>,
     ) -> Result<PathBuf, ModelError> {
+        let &HubFile { repo, revision, file, sha256, size_bytes } = file;
         let path = self.file_path(repo, revision, file);
         if !path.is_file() {
             let url = format!("{}/{repo}/resolve/{revision}/{file}", self.hub.endpoint);
-            let download =
-                Download { url, token: self.hub.token.as_deref(), path: &path, sha256, size_bytes };
-            download.run(progress).await?;
+            let token = self.hub.token.as_deref();
+            Download { url, token, path: &path, sha256, size_bytes }.run(progress).await?;
         }
         Ok(path)
     }
@@ -96,10 +103,18 @@ impl ModelStore {
         }
         let response = request.send().await.map_err(ModelError::HubUnreachable)?;
         match response.status() {
-            status if status.is_success() => {
-                response.json().await.map_err(ModelError::HubUnreachable)
+            status if status.is_success() => {}
+            status => {
+                let what = format!("{repo}@{revision}");
+                return Err(ModelError::HubRefused { what, status });
             }
-            status => Err(ModelError::HubRefused { what: format!("{repo}@{revision}"), status }),
+        }
+        let repository: Repository = response.json().await.map_err(ModelError::HubUnreachable)?;
+        // It becomes part of a path.
+        if is_name(&repository.sha) {
+            Ok(repository)
+        } else {
+            Err(ModelError::HubAnswer { repo: repo.to_owned() })
         }
     }
 
@@ -129,9 +144,7 @@ fn choose(
     quantisation: Option<&str>,
 ) -> Result<(String, Lfs), ModelError> {
     let is_model = |name: &str| {
-        name.to_lowercase().ends_with(".gguf")
-            && super::source::is_name(name)
-            && !name.contains("mmproj")
+        name.to_lowercase().ends_with(".gguf") && is_name(name) && !name.contains("mmproj")
     };
     let models: Vec<_> = siblings.iter().filter(|sibling| is_model(&sibling.rfilename)).collect();
     let of = |quantisation: &str| {

@@ -56,12 +56,16 @@ pub enum ModelError {
     HubUnreachable(#[source] reqwest::Error),
     #[error("the model hub answers {status} for {what}{}", hint(*status))]
     HubRefused { what: String, status: reqwest::StatusCode },
+    #[error("the model hub's answer about {repo} can't be used")]
+    HubAnswer { repo: String },
     #[error("{repo} has no GGUF file{}; it has: {}", of(quantisation), files.join(", "))]
     NoSuchFile { repo: String, quantisation: Option<String>, files: Vec<String> },
     #[error("{repo}: {file} is one of several parts, which can't be served yet")]
     Split { repo: String, file: String },
     #[error("{file} has the SHA-256 {got}, not {expected}: it was removed; try again")]
     HashMismatch { file: String, expected: String, got: String },
+    #[error("{url} ended after {bytes} bytes, again and again")]
+    Incomplete { url: String, bytes: u64 },
     #[error("{} is being downloaded by another process", path.display())]
     Locked { path: PathBuf },
     #[error("pip could not fetch the quickstart model: {detail}")]
@@ -195,3 +199,6 @@ fn describe(located: Located, hashes: &Path) -> Result<Resolved, ModelError> {
         path,
     })
 }
+
+#[cfg(test)]
+mod tests;

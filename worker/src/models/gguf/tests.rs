@@ -3,7 +3,7 @@ use std::io::Write;
 use super::*;
 
 /// A GGUF file with one F32 tensor of eight elements, built by hand.
-fn file() -> Vec<u8> {
+pub(in crate::models) fn file() -> Vec<u8> {
     let mut out = b"GGUF".to_vec();
     out.extend(3_u32.to_le_bytes());
     out.extend(1_u64.to_le_bytes()); // tensors
