@@ -6,11 +6,15 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use chainference_chain::accounts::{InitializeArgs, SharesBps};
-use chainference_chain::{
-    Chain, Commitment, Endpoints, Instruction, Keypair, Lamports, PROGRAM_ID, SignedTransaction,
-    Signer, SubmitError, address, instruction,
+use chainference_chain::accounts::{
+    InitializeArgs, JobStatus, PostOfferArgs, RegisterWorkerArgs, SharesBps, model_hash,
 };
+use chainference_chain::instruction::ClaimRequest;
+use chainference_chain::{
+    Chain, Commitment, Endpoints, Instruction, JobTerms, Keypair, Lamports, PROGRAM_ID, Quote,
+    SignedTransaction, Signer, SubmitError, Totals, address, instruction,
+};
+use chainference_market::Voucher;
 
 const SOL: u64 = 1_000_000_000;
 const ARTIFACT: &str =
@@ -137,6 +141,113 @@ async fn what_did_not_land_in_time_is_expired() {
     old.last_valid_block_height = 0;
     let outcome = tokio::time::timeout(Duration::from_secs(20), chain.submit(&old)).await;
     assert!(matches!(outcome, Ok(Err(SubmitError::Expired))), "{outcome:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_is_found_by_its_vault_and_its_worker_and_paid() {
+    let folder = tempfile::tempdir().unwrap();
+    let [admin, operator, session] = [(); 3].map(|()| Keypair::new());
+    let node = Node::start(&folder.path().join("chain.sqlite"), &admin);
+    let chain = &node.chain;
+    let terms = open_market(chain, &admin, &operator, &session).await;
+
+    let quote = Quote { signature: terms.sign_as_worker(&operator), expires_unix_s: 0 };
+    let signed = terms.complete(&quote, &admin).unwrap();
+    chain.submit(&signed).await.unwrap();
+    let job = terms.job();
+    let by_vault = chain.jobs_of_vault(&terms.vault).await.unwrap();
+    let by_worker = chain.jobs_of_worker(&terms.worker).await.unwrap();
+    for jobs in [by_vault, by_worker] {
+        assert_eq!(jobs.iter().map(|(address, _)| *address).collect::<Vec<_>>(), [job]);
+        assert_eq!(jobs[0].1.status, JobStatus::Locked);
+    }
+    assert_eq!(chain.jobs_of_worker(&terms.vault).await.unwrap(), []);
+    assert_eq!(chain.workers().await.unwrap()[0].0, terms.worker);
+    assert_eq!(chain.offers().await.unwrap()[0].0, terms.offer);
+
+    let totals = Totals { tokens_in: 1_000_000, tokens_out: 0 };
+    let voucher = Voucher { job: job.to_bytes(), totals };
+    let request = ClaimRequest {
+        operator: operator.pubkey(),
+        worker: terms.worker,
+        vault: terms.vault,
+        job,
+        session_key: session.pubkey(),
+        voucher: Some((totals, session.sign_message(&voucher.to_bytes()))),
+        is_final: true,
+    };
+    let claim = sign(chain, &instruction::claim(&request), &operator).await;
+    chain.submit(&claim).await.unwrap();
+    let settled = chain.job(&job).await.unwrap().expect("the job");
+    assert_eq!((settled.status, settled.credited), (JobStatus::Settled, 600_000));
+}
+
+/// A market in which `admin` is the client and another cold key runs the worker; terms of a first job.
+async fn open_market(
+    chain: &Chain,
+    admin: &Keypair,
+    operator: &Keypair,
+    session: &Keypair,
+) -> JobTerms {
+    let owner = Keypair::new();
+    for key in [admin, operator, &owner] {
+        chain.airdrop(&key.pubkey(), Lamports(10 * SOL)).await.unwrap();
+    }
+    let (key, vault) = (admin.pubkey(), address::vault(&admin.pubkey()));
+    let client = [
+        initialize(admin),
+        instruction::open_vault(&key),
+        instruction::deposit(&key, &vault, Lamports(SOL)),
+    ];
+    chain.submit(&sign(chain, &client, admin).await).await.unwrap();
+    let (registration, offer) = (registration(operator), offer());
+    let worker = address::worker(&owner.pubkey());
+    let terms = JobTerms {
+        vault,
+        authority: key,
+        worker,
+        operator: operator.pubkey(),
+        offer: address::offer(&worker, &offer.model, &offer.quantisation),
+        model_hash: model_hash(&offer.model, &offer.quantisation),
+        session_key: session.pubkey(),
+        open_slot: chain.clock().await.unwrap().slot,
+        stake: 1_000_000,
+        max_price_in_per_mtok: offer.price_in_per_mtok,
+        max_price_out_per_mtok: offer.price_out_per_mtok,
+        serve_until_unix_s: chain.clock().await.unwrap().unix_s + 300,
+        blockhash: chain.blockhash().await.unwrap().hash,
+        last_valid_block_height: chain.blockhash().await.unwrap().last_valid_block_height,
+    };
+    let serve = [
+        instruction::register_worker(&owner.pubkey(), registration),
+        instruction::post_offer(&owner.pubkey(), offer),
+    ];
+    chain.submit(&sign(chain, &serve, &owner).await).await.unwrap();
+    terms
+}
+
+fn registration(operator: &Keypair) -> RegisterWorkerArgs {
+    RegisterWorkerArgs {
+        operator: operator.pubkey(),
+        x25519: [9; 32],
+        endpoint: "http://127.0.0.1:7071".into(),
+        bond: 0,
+    }
+}
+
+fn offer() -> PostOfferArgs {
+    PostOfferArgs {
+        model: "example/Model-1B".into(),
+        revision: "main".into(),
+        quantisation: "Q4_1".into(),
+        gguf_sha256: [1; 32],
+        tokenizer_sha256: [2; 32],
+        price_in_per_mtok: 600_000,
+        price_out_per_mtok: 1_200_000,
+        charge_min: 2_000,
+        context_tokens: 2_048,
+        abilities: 0,
+    }
 }
 
 #[test]
