@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chainference_chain::{Chain, Keypair, Signer};
+use chainference_market::limits::{MODEL_BYTES_MAX, QUANTISATION_BYTES_MAX, REVISION_BYTES_MAX};
 use chainference_protocol::WorkerSecret;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -178,12 +179,39 @@ async fn load(
 
 fn model_offer(options: &Options, model: &Resolved, engine: &Engine) -> ModelOffer {
     ModelOffer {
-        model: model.name.clone(),
-        revision: model.revision.clone(),
-        quantisation: model.quantisation.clone(),
+        model: plain(&model.name, MODEL_BYTES_MAX, "unnamed"),
+        revision: plain(&model.revision, REVISION_BYTES_MAX, "local"),
+        quantisation: plain(&model.quantisation, QUANTISATION_BYTES_MAX, "unknown"),
         gguf_sha256: model.sha256,
         tokenizer_sha256: model.tokenizer_sha256,
         context_tokens: engine.facts().context_tokens,
         prices: options.prices,
+    }
+}
+
+/// What the chain takes as a name: graphic ASCII, not too long, not empty. Files of one's own call
+/// themselves anything.
+fn plain(name: &str, bytes_max: usize, nameless: &str) -> String {
+    let graphic = |c: char| if c.is_ascii_graphic() { c } else { '-' };
+    let plain: String = name.trim().chars().map(graphic).take(bytes_max).collect();
+    if plain.is_empty() { nameless.to_owned() } else { plain }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_name_becomes_one_that_the_chain_takes() {
+        for (name, expected) in [
+            ("owner/Model-1.5B", "owner/Model-1.5B"),
+            (" My model\n2 ", "My-model-2"),
+            ("größer", "gr--er"),
+            ("", "none"),
+            ("  ", "none"),
+            ("0123456789abcdef", "0123456789"),
+        ] {
+            assert_eq!(plain(name, 10.max(expected.len()), "none"), expected, "{name:?}");
+        }
     }
 }

@@ -128,6 +128,9 @@ impl From<Refusal> for RouteError {
 
 impl From<ChainError> for RouteError {
     fn from(error: ChainError) -> Self {
+        if let ChainError::BadAccount { .. } = error {
+            return Self::refused(error.to_string()); // the client named an account of another kind
+        }
         tracing::warn!(%error, "the chain is away");
         let message = "the worker can't reach the chain now";
         let error = Self::new(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Internal, message);

@@ -49,7 +49,7 @@ impl Ask {
     }
 
     pub fn short() -> Self {
-        Self::new("What is the capital of France?", 40)
+        Self::new("Which city is the capital of France?", 64)
     }
 }
 

@@ -153,14 +153,16 @@ impl Place {
         change(&mut options);
         let health = format!("{}/health", options.endpoint_url());
         let shutdown = CancellationToken::new();
-        let running = tokio::spawn(chainference_worker::run(options, shutdown.clone()));
+        let mut running = tokio::spawn(chainference_worker::run(options, shutdown.clone()));
         let up = async {
             while reqwest::get(&health).await.is_err() {
-                assert!(!running.is_finished(), "the worker ended at its start");
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         };
-        tokio::time::timeout(WITHIN, up).await.expect("the worker answers");
+        tokio::select! {
+            ended = &mut running => panic!("the worker ended at its start: {ended:?}"),
+            up = tokio::time::timeout(WITHIN, up) => up.expect("the worker answers"),
+        }
         let owner = self.key("worker-owner.json").pubkey();
         Worker { chain: self.chain.clone(), record: address::worker(&owner), running, shutdown }
     }
@@ -205,11 +207,6 @@ impl Worker {
     pub async fn stop(self) {
         self.shutdown.cancel();
         self.running.await.unwrap().expect("the worker ends well");
-    }
-
-    /// Ends with no time to drain.
-    pub async fn kill(self) {
-        self.stop().await;
     }
 
     pub async fn record(&self) -> Record {
