@@ -125,7 +125,7 @@ impl CallError {
             | Self::Price(_)
             | Self::Unreachable(_)
             | Self::Protocol(_)
-            | Self::Miscount(_) => worker_failed("The worker failed; nothing else could serve it."),
+            | Self::Miscount(_) => worker_failed("The worker failed on this call."),
         }
     }
 

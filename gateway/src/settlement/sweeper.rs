@@ -66,7 +66,9 @@ impl Settlement {
             claim_until_unix_s: job.claim_until_unix_s,
         });
         let step = next(known, on_chain, now);
-        tracing::debug!(job = %id, ?step, "sweeping");
+        if step != Step::Wait {
+            tracing::debug!(job = %id, ?step, "sweeping");
+        }
         self.take(step, &row, &job, found.as_ref()).await
     }
 
