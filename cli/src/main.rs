@@ -32,7 +32,7 @@ fn main() -> ExitCode {
     if let Command::Engine = cli.command {
         return serve::engine();
     }
-    start_logging();
+    start_logging(&cli.command);
     match run(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -106,10 +106,12 @@ fn block_on<T>(
     runtime.block_on(work)
 }
 
-/// To standard error, which `up` sends to each child's log. `up` itself speaks to a person and logs only trouble.
-fn start_logging() {
+/// To standard error, which `up` sends to each child's log. A command that speaks to a person logs nothing unasked.
+fn start_logging(command: &Command) {
+    let serves = matches!(command, Command::Worker(_) | Command::Gateway(_));
+    let default = if serves { "info" } else { "off" };
     let filter =
-        EnvFilter::try_from_env("CHAINFERENCE_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+        EnvFilter::try_from_env("CHAINFERENCE_LOG").unwrap_or_else(|_| EnvFilter::new(default));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

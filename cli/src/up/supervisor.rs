@@ -19,7 +19,7 @@ use nix::{
     unistd::Pid,
 };
 use tokio::{
-    process::{Child, Command},
+    process::{Child, ChildStdin, Command},
     sync::watch,
     task::JoinHandle,
     time::sleep,
@@ -48,6 +48,8 @@ pub struct Spec {
 #[derive(Debug, Clone, Default)]
 pub struct State {
     pub pid: Option<u32>,
+    /// It was ready once, so it is worth starting again.
+    pub ready: bool,
     /// How often it ended unasked, and how it did so last.
     pub exits: u32,
     pub last_exit: String,
@@ -64,13 +66,12 @@ pub struct Supervised {
 }
 
 impl Supervised {
-    /// Starts the child once; from then on it is restarted whenever it ends.
+    /// Starts the child. Once it has been [`ready`](Self::ready), it is started again whenever it ends.
     pub fn start(spec: Spec, board: &watch::Sender<Board>) -> Result<Self, CliError> {
         rotate(&spec.log)?;
         let child = spawn(&spec)?;
-        board.send_modify(|board| {
-            drop(board.insert(spec.name, State { pid: child.id(), ..State::default() }))
-        });
+        let state = State { pid: child.process.id(), ..State::default() };
+        board.send_modify(|board| drop(board.insert(spec.name, state)));
         let stop = CancellationToken::new();
         let task = tokio::spawn(keep_alive(spec.clone(), child, board.clone(), stop.clone()));
         Ok(Self { spec, board: board.clone(), stop, task })
@@ -89,6 +90,9 @@ impl Supervised {
         let deadline = Instant::now() + within;
         loop {
             if probe().await {
+                self.board.send_modify(|board| {
+                    board.entry(self.spec.name).or_default().ready = true;
+                });
                 return Ok(());
             }
             let state = self.state();
@@ -118,7 +122,7 @@ impl Supervised {
 
 async fn keep_alive(
     spec: Spec,
-    mut child: Child,
+    mut child: Running,
     board: watch::Sender<Board>,
     stop: CancellationToken,
 ) {
@@ -126,50 +130,63 @@ async fn keep_alive(
     loop {
         let began = Instant::now();
         let status = tokio::select! {
-            status = child.wait() => status,
+            status = child.process.wait() => status,
             () = stop.cancelled() => return end(&spec, child).await,
         };
         let how = status.map_or_else(|error| error.to_string(), describe);
+        let mut ready = false;
         board.send_modify(|board| {
             let state = board.entry(spec.name).or_default();
-            *state = State { pid: None, exits: state.exits + 1, last_exit: how.clone() };
+            (state.pid, state.exits, state.last_exit) = (None, state.exits + 1, how.clone());
+            ready = state.ready;
         });
+        // One that never got ready won't for being started again; `up` says why and ends.
+        if !ready {
+            return;
+        }
         if began.elapsed() > HEALTHY_AFTER {
             delay = RESTART_DELAY_MIN;
         }
-        child = loop {
-            eprintln!(
-                "! {} ended ({how}); starting it again in {:.1} s",
-                spec.name,
-                delay.as_secs_f64()
-            );
-            tokio::select! {
-                () = sleep(delay) => {}
-                () = stop.cancelled() => return,
-            }
-            delay = (delay * 2).min(RESTART_DELAY_MAX);
-            match spawn(&spec) {
-                Ok(child) => break child,
-                Err(error) => eprintln!("! {}: {error}", spec.name),
-            }
+        eprintln!("! {} ended ({how}) and is started again", spec.name);
+        let Some(again) = stop.run_until_cancelled(restart(&spec, &mut delay)).await else {
+            return;
         };
-        board.send_modify(|board| board.entry(spec.name).or_default().pid = child.id());
+        child = again;
+        board.send_modify(|board| board.entry(spec.name).or_default().pid = child.process.id());
+    }
+}
+
+async fn restart(spec: &Spec, delay: &mut Duration) -> Running {
+    loop {
+        sleep(*delay).await;
+        *delay = (*delay * 2).min(RESTART_DELAY_MAX);
+        match spawn(spec) {
+            Ok(child) => return child,
+            Err(error) => eprintln!("! {}: {error}", spec.name),
+        }
     }
 }
 
 /// SIGTERM, then time to drain, then SIGKILL.
-async fn end(spec: &Spec, mut child: Child) {
-    if let Some(pid) = child.id().and_then(|pid| i32::try_from(pid).ok()) {
+async fn end(spec: &Spec, mut child: Running) {
+    if let Some(pid) = child.process.id().and_then(|pid| i32::try_from(pid).ok()) {
         // Not yet waited for, so the number is still this child's.
         let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
     }
-    if tokio::time::timeout(spec.drain, child.wait()).await.is_err() {
+    if tokio::time::timeout(spec.drain, child.process.wait()).await.is_err() {
         eprintln!("! {} didn't end within {} s and is killed", spec.name, spec.drain.as_secs());
-        let _ = child.kill().await;
+        let _ = child.process.kill().await;
     }
 }
 
-fn spawn(spec: &Spec) -> Result<Child, CliError> {
+/// A child, and the pipe whose closing tells it that we are gone. Held apart from the process, since waiting for that
+/// would close it.
+struct Running {
+    process: Child,
+    _lifeline: Option<ChildStdin>,
+}
+
+fn spawn(spec: &Spec) -> Result<Running, CliError> {
     let log = open_log(&spec.log)?;
     let errors = log.try_clone().map_err(CliError::file(&spec.log))?;
     let mut command = Command::new(&spec.program);
@@ -179,7 +196,7 @@ fn spawn(spec: &Spec) -> Result<Child, CliError> {
             command.env_remove(name);
         }
     }
-    command
+    let mut process = command
         .args(&spec.args)
         .stdin(Stdio::piped())
         .stdout(log)
@@ -191,7 +208,9 @@ fn spawn(spec: &Spec) -> Result<Child, CliError> {
             name: spec.name,
             message: format!("{}: {error}", spec.program.display()),
             log: spec.log.clone(),
-        })
+        })?;
+    let lifeline = process.stdin.take();
+    Ok(Running { process, _lifeline: lifeline })
 }
 
 fn open_log(path: &Path) -> Result<File, CliError> {
@@ -276,6 +295,7 @@ mod tests {
     async fn child_that_is_killed_comes_back() {
         let folder = tempfile::tempdir().expect("a folder");
         let child = start(spec(&folder, "exec sleep 60"));
+        child.ready(Duration::from_secs(1), || async { true }).await.expect("taken for ready");
         let first = child.state().pid.expect("runs");
         kill(Pid::from_raw(i32::try_from(first).expect("a pid")), Signal::SIGKILL).expect("killed");
         eventually("a new process", || child.state().pid.is_some_and(|pid| pid != first)).await;
