@@ -141,6 +141,7 @@ async fn settle(
         worker: registered.worker,
         policy: Policy {
             idle_s: options.idle_claim_s.into(),
+            patience_s: i64::from(options.voucher_timeout_s.min(options.drain_s / 2)),
             claim_margin_s: options.claim_margin_s.into(),
             slack_in_tokens: options.slack_in_tokens(),
         },

@@ -54,6 +54,8 @@ pub(crate) struct Answer {
     sent: Totals,
     began: Instant,
     first_token: Option<Instant>,
+    /// Since when the next token waits for a voucher.
+    unpaid_since: Option<Instant>,
 }
 
 impl Answer {
@@ -65,7 +67,7 @@ impl Answer {
         frames: mpsc::Sender<String>,
     ) -> Self {
         let (sent, began) = (Totals::ZERO, Instant::now());
-        Self { app, job, call, sealer, frames, sent, began, first_token: None }
+        Self { app, job, call, sealer, frames, sent, began, first_token: None, unpaid_since: None }
     }
 
     /// Runs the call to its end, whatever becomes of the request that began it. `accepted` hears
@@ -149,6 +151,7 @@ impl Answer {
                 Some(event) => Next::Event(event),
                 None => match self.app.settlement.gate(&self.job) {
                     Gate::Open { room_tokens } => {
+                        self.unpaid_since = None;
                         // Between two vouchers the room shrinks as much as was sent: nothing new.
                         let allow = self.sent.tokens_out.saturating_add(room_tokens);
                         if allow > allowed_tokens {
@@ -184,7 +187,7 @@ impl Answer {
             Gate::Wait => return Ok(Passed::Held(piece)),
             Gate::StakeUsed => return Ok(Passed::StakeUsed),
             Gate::Closed => return Err(Break::JobOver),
-            Gate::Open { .. } => {}
+            Gate::Open { .. } => self.unpaid_since = None,
         }
         if self.first_token.is_none() {
             self.first_token = Some(Instant::now());
@@ -199,10 +202,11 @@ impl Answer {
         Ok(Passed::Sent)
     }
 
-    /// Waits for a voucher; a client that sends none in time has left.
-    async fn voucher(&self, changes: &mut watch::Receiver<()>) -> Result<(), Break> {
-        let in_time = self.app.limits.voucher_timeout;
-        match tokio::time::timeout(in_time, changes.changed()).await {
+    /// Waits for the job to change; a client that sends no voucher in time has left.
+    async fn voucher(&mut self, changes: &mut watch::Receiver<()>) -> Result<(), Break> {
+        let since = *self.unpaid_since.get_or_insert_with(Instant::now);
+        let left = self.app.limits.voucher_timeout.saturating_sub(since.elapsed());
+        match tokio::time::timeout(left, changes.changed()).await {
             Ok(Ok(())) => Ok(()),
             _ => Err(Break::Unpaid),
         }

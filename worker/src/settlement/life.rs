@@ -22,6 +22,8 @@ const RETRY_S_MAX: i64 = 60;
 pub struct Policy {
     /// A job without a call for so long is claimed, though the client never said "last".
     pub idle_s: i64,
+    /// So long after its last call a job that must end waits for the voucher of its last tokens.
+    pub patience_s: i64,
     /// The claim is sent at the latest so long before the chain's deadline.
     pub claim_margin_s: i64,
     /// How many prompt tokens beyond what is known to be produced a voucher may cover: a crash may
@@ -342,12 +344,13 @@ impl Life {
     fn claim_if_due(&mut self, now_unix_s: i64, policy: &Policy) -> Command {
         let Phase::Locked { claim_until_unix_s } = self.phase else { return Command::Nothing };
         let is_late = now_unix_s >= claim_until_unix_s.saturating_sub(policy.claim_margin_s);
-        let is_idle = now_unix_s >= self.idle_since_unix_s.saturating_add(policy.idle_s);
-        let is_over = self.is_last
-            || self.is_draining
+        let is_idle = |for_s| now_unix_s >= self.idle_since_unix_s.saturating_add(for_s);
+        let is_over = self.is_draining
             || now_unix_s >= self.agreed.serve_until_unix_s
-            || (self.was_called && is_idle);
-        let is_due = is_late || (is_over && self.live_calls == 0);
+            || (self.was_called && is_idle(policy.idle_s));
+        let is_paid_up = self.vouched().covers(self.produced) || is_idle(policy.patience_s);
+        let is_done = self.live_calls == 0 && (self.is_last || (is_over && is_paid_up));
+        let is_due = is_late || is_done;
         if !is_due || now_unix_s < self.retry_at_unix_s {
             return Command::Nothing;
         }

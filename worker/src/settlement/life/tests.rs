@@ -4,7 +4,8 @@ use super::*;
 
 const PRICES: Prices =
     Prices { input_per_mtok: 600_000, output_per_mtok: 1_200_000, charge_min: 2_000 };
-const POLICY: Policy = Policy { idle_s: 100, claim_margin_s: 60, slack_in_tokens: 8_192 };
+const POLICY: Policy =
+    Policy { idle_s: 100, patience_s: 10, claim_margin_s: 60, slack_in_tokens: 8_192 };
 const AGREED: Agreed = Agreed {
     stake: Lamports(10_000),
     serve_until_unix_s: 5_000,
@@ -145,6 +146,23 @@ fn draining_lets_calls_end_and_takes_no_more() {
     let mut life = life;
     let command = life.handle(Event::CallEnded, 1_004, &POLICY);
     assert_eq!(command, Command::Claim(Some(voucher(10, 5))));
+}
+
+#[test]
+fn a_job_that_must_end_waits_a_moment_for_the_voucher_of_its_last_tokens() {
+    let mut life = locked();
+    life.handle(Event::CallBegan, 1_001, &POLICY);
+    life.accept_input(10).unwrap();
+    life.count_output(5, WINDOW);
+    life.handle(vouched(10, 3, false), 1_002, &POLICY);
+    life.handle(Event::Drain, 1_003, &POLICY);
+    assert_eq!(life.handle(Event::CallEnded, 1_004, &POLICY), Command::Nothing);
+    assert_eq!(life.handle(Event::Tick, 1_013, &POLICY), Command::Nothing);
+    let mut paid = life.clone();
+    let command = paid.handle(vouched(10, 5, false), 1_013, &POLICY);
+    assert_eq!(command, Command::Claim(Some(voucher(10, 5))));
+    let command = life.handle(Event::Tick, 1_014, &POLICY);
+    assert_eq!(command, Command::Claim(Some(voucher(10, 3))), "patience has an end");
 }
 
 #[test]
