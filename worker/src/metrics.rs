@@ -1,6 +1,6 @@
 //! What an operator watches. Names end in their unit; none carries a client or a prompt.
 
-use metrics::{counter, describe_counter, describe_gauge, gauge, histogram};
+use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 
 use crate::ledger::{ClaimEnd, JobEnd};
@@ -17,11 +17,16 @@ const SEATS_FREE: &str = "chainference_worker_seats_free";
 const BALANCE: &str = "chainference_worker_operator_balance_lamports";
 const FIRST_TOKEN: &str = "chainference_worker_first_token_seconds";
 
+const FIRST_TOKEN_BUCKETS_S: [f64; 9] = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
+
 /// The process's recorder. A second worker in one process shares it.
 pub(crate) fn install() -> PrometheusHandle {
     static HANDLE: std::sync::OnceLock<PrometheusHandle> = std::sync::OnceLock::new();
     let handle = HANDLE.get_or_init(|| {
-        let recorder = PrometheusBuilder::new().build_recorder();
+        let recorder = PrometheusBuilder::new()
+            .set_buckets(&FIRST_TOKEN_BUCKETS_S)
+            .unwrap_or_else(|_| PrometheusBuilder::new()) // only an empty list is refused
+            .build_recorder();
         let handle = recorder.handle();
         if metrics::set_global_recorder(recorder).is_err() {
             tracing::debug!("metrics are recorded elsewhere in this process");
@@ -42,6 +47,7 @@ fn describe() {
     describe_counter!(EARNED, "Cost of settled jobs before the fee split, since the start.");
     describe_counter!(CLAIMS, "Claims sent, by end.");
     describe_gauge!(SEATS_FREE, "Calls that the engine would take now.");
+    describe_histogram!(FIRST_TOKEN, "From a call's arrival to its first token.");
     describe_gauge!(BALANCE, "What the operator key holds for fees.");
 }
 

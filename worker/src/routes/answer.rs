@@ -160,7 +160,10 @@ impl Answer {
                         }
                         next(&mut generation, &mut changes).await
                     }
-                    Gate::Wait => self.voucher(&mut changes).await.map(|()| Next::Changed)?,
+                    Gate::Wait => tokio::select! {
+                        event = generation.next() => Next::Event(event),
+                        waited = self.voucher(&mut changes) => waited.map(|()| Next::Changed)?,
+                    },
                     Gate::StakeUsed => return self.end(FinishReason::Length).await,
                     Gate::Closed => return Err(Break::JobOver),
                 },

@@ -137,8 +137,18 @@ impl Client {
         self.post("/v1/vouchers", voucher).await.map(|_| ())
     }
 
-    pub async fn get(&self, path: &str) -> String {
-        self.http.get(format!("{}{path}", self.url)).send().await.unwrap().text().await.unwrap()
+    /// Asks until the answer holds `text`.
+    pub async fn eventually(&self, path: &str, text: &str) {
+        let url = format!("{}{path}", self.url);
+        let mut body = String::new();
+        for _ in 0..100 {
+            body = self.http.get(&url).send().await.unwrap().text().await.unwrap();
+            if body.contains(text) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("{path} never said {text}: {body}");
     }
 
     pub async fn post_text(&self, path: &str, body: &str) -> u16 {

@@ -42,8 +42,7 @@ async fn a_call_is_streamed_vouched_and_claimed_to_the_lamport() {
     let record = worker.record().await;
     assert_eq!(record.earnings - earned_before, cost * 9 / 10);
     assert_eq!((record.live_jobs, record.jobs_completed), (0, 1));
-    let metrics = client.get("/metrics").await;
-    assert!(metrics.contains("chainference_worker_claims_total{end=\"landed\"} "), "{metrics}");
+    client.eventually("/metrics", "chainference_worker_claims_total{end=\"landed\"} ").await;
     worker.stop().await;
 }
 
@@ -149,8 +148,7 @@ async fn a_client_that_leaves_frees_the_seat_and_what_it_vouched_is_claimed() {
     drop(answer);
     let settled = place.settled(&job).await;
     assert_eq!(settled.credited, place.prices().cost(sent.totals).unwrap().0);
-    let health = client.get("/health").await;
-    assert!(health.contains("\"seats_free\":8"), "{health}");
+    client.eventually("/health", "\"seats_free\":8").await;
     worker.stop().await;
 }
 
