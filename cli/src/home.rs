@@ -198,7 +198,7 @@ fn read_or_create(
         .map_err(CliError::file(path))?;
     match file.persist_noclobber(path) {
         Err(refused) if refused.error.kind() != std::io::ErrorKind::AlreadyExists => {
-            return Err(CliError::file(path)(refused.error));
+            Err(CliError::file(path)(refused.error))
         }
         _ => fs::read_to_string(path).map_err(CliError::file(path)),
     }
