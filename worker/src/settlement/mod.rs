@@ -3,7 +3,9 @@
 
 mod claims;
 mod clock;
+mod error;
 mod life;
+mod quotes;
 mod sweep;
 
 use std::collections::{HashMap, HashSet};
@@ -11,14 +13,15 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use chainference_chain::terms::JobTerms;
-use chainference_chain::{Chain, ChainError, Keypair, Pubkey, SignError};
+use chainference_chain::{Chain, Keypair, Pubkey};
 use chainference_market::{Lamports, Prices, Totals};
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::ledger::{JobEnd, Ledger, LedgerError, StoredVoucher, Unfinished, Write};
+use crate::ledger::{JobEnd, Ledger, StoredVoucher, Unfinished, Write};
 pub(crate) use clock::{ChainTime, lock};
+pub use error::SettlementError;
 use life::{Agreed, Command, Event, Life, Restored};
 pub use life::{Gate, Policy, Refusal};
 
@@ -39,39 +42,6 @@ pub struct Settings {
     pub jobs_per_client_max: usize,
     /// The most credit of a window, by the job's output price.
     pub credit_max: Lamports,
-}
-
-/// Why a job, a call or a voucher is not taken.
-#[derive(Debug, thiserror::Error)]
-pub enum SettlementError {
-    #[error("this worker has no such job")]
-    UnknownJob,
-    #[error(transparent)]
-    Refused(#[from] Refusal),
-    #[error("the signature is not the job's session key's")]
-    ForeignSignature,
-    #[error("this call was served before")]
-    Replayed,
-    #[error("this client has too many live jobs here")]
-    ClientFull,
-    #[error("this worker has too many live jobs")]
-    Full,
-    #[error("this job was quoted before")]
-    QuotedBefore,
-    #[error("the job on chain is not the one that was quoted")]
-    TermsDiffer,
-    #[error("another claim of this job is on its way")]
-    ClaimPending,
-    #[error("the worker is shutting down")]
-    Draining,
-    #[error(transparent)]
-    Ledger(#[from] LedgerError),
-    #[error(transparent)]
-    Chain(#[from] ChainError),
-    #[error(transparent)]
-    Sign(#[from] SignError),
-    #[error("the terms can't be stored: {0}")]
-    Encode(#[from] serde_json::Error),
 }
 
 /// A live job.
@@ -174,54 +144,6 @@ impl Settlement {
             self.0.resume_claim(job, claim);
         }
         Ok(())
-    }
-
-    /// Reserves room for a job and writes it down, before its quote is signed. Asking again for the
-    /// same unused quote is fine.
-    pub async fn quote(&self, terms: &JobTerms, prices: Prices) -> Result<(), SettlementError> {
-        let shared = &self.0;
-        let now_unix_s = shared.time.now_unix_s();
-        let (job, vault) = (terms.job(), terms.vault);
-        let encoded = serde_json::to_string(terms)?;
-        let was_held = self.reserve(terms, prices, now_unix_s)?;
-        let write = Write::Quote { job, vault, terms: encoded, prices, now_unix_s };
-        match shared.ledger.write(write).await {
-            Ok(is_new) if is_new || was_held => Ok(()),
-            outcome => {
-                lock(&shared.jobs).remove(&job);
-                outcome?;
-                Err(SettlementError::QuotedBefore)
-            }
-        }
-    }
-
-    /// `true`: the same quote is held already.
-    fn reserve(
-        &self,
-        terms: &JobTerms,
-        prices: Prices,
-        now_unix_s: i64,
-    ) -> Result<bool, SettlementError> {
-        let shared = &self.0;
-        if shared.is_draining.load(Ordering::Relaxed) {
-            return Err(SettlementError::Draining);
-        }
-        let mut jobs = lock(&shared.jobs);
-        if let Some(held) = jobs.get(&terms.job()) {
-            let is_same = held.terms == *terms && lock(&held.life).is_quoted();
-            return if is_same { Ok(true) } else { Err(SettlementError::QuotedBefore) };
-        }
-        if jobs.len() >= shared.settings.jobs_max {
-            return Err(SettlementError::Full);
-        }
-        let of_client = jobs.values().filter(|job| job.terms.vault == terms.vault).count();
-        if of_client >= shared.settings.jobs_per_client_max {
-            return Err(SettlementError::ClientFull);
-        }
-        let life = Life::quoted(agreed(terms), prices, now_unix_s);
-        let job = Job::new(terms.clone(), life, HashSet::new());
-        jobs.insert(job.address, job);
-        Ok(false)
     }
 
     /// A live job of this worker.

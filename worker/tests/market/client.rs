@@ -104,6 +104,7 @@ impl Client {
         Job { terms, session }
     }
 
+    #[expect(clippy::disallowed_methods, reason = "a test's seals may be as random as they like")]
     pub async fn call(&self, job: &Job, call: u32, ask: Ask) -> Result<Answer, Refused> {
         let worker = self.chain_key();
         let model = if ask.model.is_empty() { self.offer.1.model.clone() } else { ask.model };
