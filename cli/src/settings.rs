@@ -97,10 +97,10 @@ pub struct WorkerSettings {
     #[serde(rename = "threads")]
     pub worker_threads: Option<NonZeroU32>,
     /// Price of a million input tokens, in lamports [default: 600000]
-    #[arg(long, env = "CHAINFERENCE_PRICE_IN", value_name = "LAMPORTS")]
+    #[arg(long, env = "CHAINFERENCE_PRICE_IN_PER_MTOK", value_name = "LAMPORTS")]
     pub price_in_per_mtok: Option<u64>,
     /// Price of a million output tokens, in lamports [default: 1200000]
-    #[arg(long, env = "CHAINFERENCE_PRICE_OUT", value_name = "LAMPORTS")]
+    #[arg(long, env = "CHAINFERENCE_PRICE_OUT_PER_MTOK", value_name = "LAMPORTS")]
     pub price_out_per_mtok: Option<u64>,
     /// Least charge of a job, in lamports [default: 2000]
     #[arg(long, env = "CHAINFERENCE_CHARGE_MIN", value_name = "LAMPORTS")]

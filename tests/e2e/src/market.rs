@@ -282,7 +282,8 @@ impl Drop for Market {
                 eprintln!("--- {name}:\n{}", tail.into_iter().rev().collect::<Vec<_>>().join("\n"));
             }
         }
-        process::send(process.id(), Signal::SIGTERM);
+        // It may have ended already, which is what failed the test.
+        let _ = process::try_send(process.id(), Signal::SIGTERM);
         for _ in 0..600 {
             if matches!(process.try_wait(), Ok(Some(_)) | Err(_)) {
                 return;

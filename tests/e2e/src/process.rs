@@ -8,7 +8,11 @@ use nix::{
 };
 
 pub fn send(pid: u32, signal: Signal) {
-    kill(Pid::from_raw(i32::try_from(pid).expect("a pid")), signal).expect("the process is there");
+    try_send(pid, signal).expect("the process is there");
+}
+
+pub fn try_send(pid: u32, signal: Signal) -> nix::Result<()> {
+    kill(Pid::from_raw(i32::try_from(pid).expect("a pid")), signal)
 }
 
 /// Whether it runs: one that has ended and was not waited for doesn't.

@@ -117,12 +117,6 @@ fn mistakes() -> Vec<Mistake> {
             json!("unsupported_parameter"),
             "n",
         ),
-        mistake(
-            chat(&"word ".repeat(20_000), json!({})).to_string(),
-            400,
-            json!("context_length_exceeded"),
-            "context",
-        ),
     ]
 }
 
@@ -146,10 +140,10 @@ fn mistakes_are_told_as_openai_tells_them_and_cost_nothing() {
             assert_eq!(error["code"], wrong.code, "{shown}");
         }
     }
-    for bad_key in ["sk-cf-wrong", ""] {
+    for (bad_key, code) in [("sk-cf-wrong", "invalid_api_key"), ("", "missing_api_key")] {
         let answer = post(&market, bad_key, &chat(QUESTION, json!({})).to_string());
         assert_eq!(answer.status, 401, "{}", answer.body);
-        assert_eq!(answer.body["error"]["code"], "invalid_api_key");
+        assert_eq!(answer.body["error"]["code"], code);
     }
     assert_eq!(market.jobs().len(), 0, "a refused call is no job");
 
@@ -172,4 +166,15 @@ fn mistakes_are_told_as_openai_tells_them_and_cost_nothing() {
         &format!("authorization: Bearer {key}"),
     ]);
     assert_eq!(unknown, "404");
+}
+
+#[test]
+fn prompt_beyond_the_context_is_refused_and_not_paid() {
+    let market = Market::new();
+    let long = chat(&"word ".repeat(20_000), json!({})).to_string();
+    let answer = post(&market, &market.key(), &long);
+    assert_eq!(answer.status, 400, "{}", answer.body);
+    assert_eq!(answer.body["error"]["code"], "context_length_exceeded");
+    // Only the worker can count its tokens, so there was a job; nothing was vouched on it.
+    assert_eq!(market.await_job("settled", 30)["paid"], 0);
 }

@@ -27,7 +27,14 @@ fn number(job: &Value, name: &str) -> u64 {
 
 fn market() -> Market {
     Place::new()
-        .with(&["--price-in", "700000003", "--price-out", "1300000007", "--charge-min", "2000"])
+        .with(&[
+            "--price-in-per-mtok",
+            "700000003",
+            "--price-out-per-mtok",
+            "1300000007",
+            "--charge-min",
+            "2000",
+        ])
         .start()
 }
 
