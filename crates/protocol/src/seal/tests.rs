@@ -1,3 +1,5 @@
+use rand::{SeedableRng, rngs::StdRng};
+
 use super::*;
 use crate::{Chat, Message, MessageContent, Sampling};
 
@@ -22,8 +24,9 @@ struct Parties {
     opener: FrameOpener,
 }
 
-fn sealed_call() -> Parties {
-    let mut rng = rand::rng();
+/// A call between parties whose keys come from `seed`.
+fn sealed_call(seed: u64) -> Parties {
+    let mut rng = StdRng::seed_from_u64(seed);
     let secret = WorkerSecret::generate(&mut rng);
     let session_key = SessionKey::from_seed([1; 32]);
     let (sealed, opener) =
@@ -37,7 +40,7 @@ fn delta(text: &str) -> Frame {
 
 #[test]
 fn a_call_and_its_frames_arrive_as_they_were_sent() {
-    let mut parties = sealed_call();
+    let mut parties = sealed_call(1);
     assert!(parties.sealed.is_signed_by(&parties.session_key.public()));
     let json = serde_json::to_string(&parties.sealed).unwrap();
     assert!(!json.contains("France"));
@@ -53,7 +56,7 @@ fn a_call_and_its_frames_arrive_as_they_were_sent() {
 
 #[test]
 fn a_call_opens_only_with_its_own_key_job_and_number() {
-    let Parties { secret, sealed, session_key, .. } = sealed_call();
+    let Parties { secret, sealed, session_key, .. } = sealed_call(1);
     let mut changed = sealed.body.clone();
     changed[0] ^= 1;
     for forged in [
@@ -64,22 +67,22 @@ fn a_call_opens_only_with_its_own_key_job_and_number() {
         assert_eq!(open_call(&secret, &forged).err(), Some(SealError::Seal));
         assert!(!forged.is_signed_by(&session_key.public()));
     }
-    let other = WorkerSecret::generate(&mut rand::rng());
+    let other = WorkerSecret::generate(&mut StdRng::seed_from_u64(9));
     assert_eq!(open_call(&other, &sealed).err(), Some(SealError::Seal));
 }
 
 #[test]
 fn replayed_reordered_or_foreign_frames_are_refused() {
-    let Parties { secret, sealed, .. } = sealed_call();
+    let Parties { secret, sealed, .. } = sealed_call(1);
     let frames = || {
         let (_, mut sealer) = open_call(&secret, &sealed).unwrap();
         [sealer.seal(&delta("one")).unwrap(), sealer.seal(&delta("two")).unwrap()]
     };
     let [first, second] = frames();
-    let mut parties = sealed_call();
+    let mut parties = sealed_call(2);
     assert_eq!(parties.opener.open(&first).err(), Some(FrameError::Seal), "another call's frame");
 
-    let Parties { secret, sealed, mut opener, .. } = sealed_call();
+    let Parties { secret, sealed, mut opener, .. } = sealed_call(1);
     let (_, mut sealer) = open_call(&secret, &sealed).unwrap();
     let (one, _two) = (sealer.seal(&delta("one")).unwrap(), second);
     assert!(opener.open(&one).is_ok());
@@ -89,7 +92,7 @@ fn replayed_reordered_or_foreign_frames_are_refused() {
 #[test]
 fn lengths_are_hidden_up_to_the_padding() {
     let lengths = |text: &str| {
-        let Parties { secret, sealed, .. } = sealed_call();
+        let Parties { secret, sealed, .. } = sealed_call(1);
         let (_, mut sealer) = open_call(&secret, &sealed).unwrap();
         sealer.seal(&delta(text)).unwrap().len()
     };
