@@ -222,9 +222,12 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
+/// Where `scripts/build` puts it: beside our own binaries.
 fn chain_binary() -> PathBuf {
-    std::env::var_os("CHAINFERENCE_CHAIN_BIN")
-        .map_or_else(|| root().join("localnet/target/release/chainference-chain"), PathBuf::from)
+    let beside = || {
+        Path::new(env!("CARGO_BIN_EXE_chainference-engine")).with_file_name("chainference-chain")
+    };
+    std::env::var_os("CHAINFERENCE_CHAIN_BIN").map_or_else(beside, PathBuf::from)
 }
 
 fn free_ports<const N: usize>() -> [u16; N] {
