@@ -3,6 +3,7 @@
 use std::{io::Write, time::Duration};
 
 use chainference_chain::{Chain, Commitment, PROGRAM_ID};
+use reqwest::{Client, RequestBuilder};
 use serde_json::{Value, json};
 
 use crate::{args::Status, error::CliError, home::Home, settings::Settings};
@@ -14,9 +15,10 @@ pub async fn status(home: Home, settings: Settings, command: Status) -> Result<(
     let base_url = base_url(&settings);
     let chain = Chain::new(endpoints.clone(), Commitment::Processed).health().await.is_ok();
     let worker = answers(&format!("{}/health", settings.worker.endpoint())).await;
-    let gateway = answers(&ready_url(&settings)).await;
-    let running = home.is_running();
     let api_key = home.api_key().ok();
+    let gateway =
+        answers(&ready_url(&settings)).await && accepts(&base_url, api_key.as_deref()).await;
+    let running = home.is_running();
     if command.json {
         print_json(&json!({
             "ready": chain && gateway,
@@ -60,10 +62,20 @@ pub fn ready_url(settings: &Settings) -> String {
 
 /// Whether that URL answers with a success, soon.
 pub async fn answers(url: &str) -> bool {
-    let Ok(client) = reqwest::Client::builder().timeout(PROBE_TIMEOUT).no_proxy().build() else {
+    succeeds(|client| client.get(url)).await
+}
+
+/// Whether the gateway there knows this home's key: another home's may listen at the same address.
+async fn accepts(base_url: &str, api_key: Option<&str>) -> bool {
+    let Some(key) = api_key else { return false };
+    succeeds(|client| client.get(format!("{base_url}/models")).bearer_auth(key)).await
+}
+
+async fn succeeds(request: impl FnOnce(&Client) -> RequestBuilder) -> bool {
+    let Ok(client) = Client::builder().timeout(PROBE_TIMEOUT).no_proxy().build() else {
         return false;
     };
-    client.get(url).send().await.is_ok_and(|response| response.status().is_success())
+    request(&client).send().await.is_ok_and(|response| response.status().is_success())
 }
 
 /// One JSON value on standard output. A reader that has gone away is no error.
