@@ -191,12 +191,12 @@ Ready after {:.1} s. Any OpenAI client works:
   model     {model}
 
   curl {base_url}/chat/completions -H \"Authorization: Bearer {key}\" -H \"Content-Type: application/json\" \\
-    -d '{{\"model\": \"{model}\", \"temperature\": 0, \"messages\": [{{\"role\": \"user\", \"content\": \"What is the capital of France?\"}}]}}'
+    -d '{{\"model\": \"{model}\", \"temperature\": 0, \"messages\": [{{\"role\": \"user\", \"content\": \"What is the capital of France? Answer in one short sentence.\"}}]}}'
 
   from openai import OpenAI
   client = OpenAI(base_url=\"{base_url}\", api_key=\"{key}\")
   for chunk in client.chat.completions.create(model=\"{model}\", stream=True, temperature=0,
-          messages=[{{\"role\": \"user\", \"content\": \"What is the capital of France?\"}}]):
+          messages=[{{\"role\": \"user\", \"content\": \"What is the capital of France? Answer in one short sentence.\"}}]):
       print(chunk.choices[0].delta.content or \"\", end=\"\", flush=True)
 
   chainference jobs shows what each call cost; logs are in {}. Ctrl-C ends the market.",

@@ -9,6 +9,9 @@ use serde_json::{Value, json};
 
 use crate::{MODEL, cache, market::Market};
 
+/// The quickstart's model knows the answer, "The capital of France is Paris.", at temperature 0.
+pub const QUESTION: &str = "What is the capital of France? Answer in one short sentence.";
+
 /// What curl prints.
 pub fn curl(args: &[&str]) -> String {
     let output = Command::new("curl")

@@ -2,12 +2,10 @@
 
 use chainference_e2e::{
     MODEL,
-    client::{Sdk, chat, curl, post, sdk},
+    client::{QUESTION, Sdk, chat, curl, post, sdk},
     market::Market,
 };
 use serde_json::{Value, json};
-
-const QUESTION: &str = "What is the capital of France? Answer in one short sentence.";
 
 fn check_answer(sdk_used: Sdk, answer: &Value) {
     assert!(

@@ -4,7 +4,7 @@ use std::{fs::File, path::PathBuf, process::Child};
 
 use chainference_chain::Pubkey;
 use chainference_e2e::{
-    client::{Sdk, chat, post, sdk, sdk_command},
+    client::{QUESTION, Sdk, chat, post, sdk, sdk_command},
     eventually,
     market::Market,
     money::{Books, Keys, transactions_of},
@@ -210,11 +210,6 @@ fn concurrent_calls_are_each_their_own_job_and_the_books_still_balance() {
 }
 
 fn check_still_works(market: &Market) {
-    let answer = sdk(
-        market,
-        Sdk::Python,
-        "plain",
-        &chat("What is the capital of France?", json!({"max_tokens": 20})),
-    );
+    let answer = sdk(market, Sdk::Python, "plain", &chat(QUESTION, json!({})));
     assert!(answer["content"].as_str().is_some_and(|text| text.contains("Paris")), "{answer}");
 }
