@@ -1,4 +1,4 @@
-//! The machine's clock, read here and nowhere else. Deadlines on chain never depend on it.
+//! The machine's clock, read here and nowhere else, and the chain's, which all deadlines on chain go by.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -10,4 +10,11 @@ pub fn now_unix_ms() -> i64 {
 
 pub fn now_unix_s() -> i64 {
     now_unix_ms() / 1_000
+}
+
+/// What the chain's own clock says.
+#[derive(Clone, Copy, Debug)]
+pub struct ChainTime {
+    pub slot: u64,
+    pub unix_s: i64,
 }

@@ -15,7 +15,7 @@ use thiserror::Error;
 use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-use crate::{limits, settlement::ChainTime};
+use crate::{clock::ChainTime, limits};
 use breaker::Breaker;
 
 /// What the chain said when it was last asked.

@@ -19,7 +19,6 @@ mod worker;
 
 pub use answer::{Answer, Ended, Event, Failure, Started};
 pub use error::CallError;
-pub use next::ChainTime;
 pub use worker::Workers;
 
 use std::sync::Arc;

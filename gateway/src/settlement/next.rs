@@ -4,6 +4,7 @@
 use chainference_market::Status;
 
 use crate::{
+    clock::ChainTime,
     ledger::JobStatus,
     limits::{CLAIM_PATIENCE_S, CLOSE_AFTER_SLOTS, SWEEP_INTERVAL},
 };
@@ -24,12 +25,6 @@ pub struct Known {
 pub struct OnChain {
     pub status: Status,
     pub claim_until_unix_s: i64,
-}
-
-#[derive(Clone, Copy, Debug)]
-pub struct ChainTime {
-    pub slot: u64,
-    pub unix_s: i64,
 }
 
 /// How often, in seconds, a worker that does not claim is spoken to.

@@ -13,11 +13,11 @@ use tokio_util::sync::CancellationToken;
 use super::{
     CallError, Settlement,
     job::Job,
-    next::{ChainTime, Known, OnChain, Step, next},
+    next::{Known, OnChain, Step, next},
     prepare::fee,
 };
 use crate::{
-    clock::now_unix_ms,
+    clock::{ChainTime, now_unix_ms},
     ledger::{JobRow, JobStatus, StoredTransaction, TransactionKind},
     limits,
 };
