@@ -31,6 +31,9 @@ const GATEWAY_READY_WITHIN: Duration = Duration::from_secs(60);
 /// A gateway lets running calls end; a worker waits for its claims.
 const DRAIN: Duration = Duration::from_secs(45);
 
+/// What the quickstart's small model knows for sure.
+const QUESTION: &str = "What is the capital of France? Answer in one short sentence.";
+
 pub async fn up(home: Home, settings: Settings) -> Result<(), CliError> {
     home.create()?;
     let _lock = home.lock()?;
@@ -190,16 +193,16 @@ Ready after {:.1} s. Any OpenAI client works:
   API key   {key}   (kept in {})
   model     {model}
 
-  curl {base_url}/chat/completions -H \"Authorization: Bearer {key}\" -H \"Content-Type: application/json\" \\
-    -d '{{\"model\": \"{model}\", \"temperature\": 0, \"messages\": [{{\"role\": \"user\", \"content\": \"What is the capital of France? Answer in one short sentence.\"}}]}}'
+curl {base_url}/chat/completions -H \"Authorization: Bearer {key}\" -H \"Content-Type: application/json\" \\
+  -d '{{\"model\": \"{model}\", \"temperature\": 0, \"messages\": [{{\"role\": \"user\", \"content\": \"{QUESTION}\"}}]}}'
 
-  from openai import OpenAI
-  client = OpenAI(base_url=\"{base_url}\", api_key=\"{key}\")
-  for chunk in client.chat.completions.create(model=\"{model}\", stream=True, temperature=0,
-          messages=[{{\"role\": \"user\", \"content\": \"What is the capital of France? Answer in one short sentence.\"}}]):
-      print(chunk.choices[0].delta.content or \"\", end=\"\", flush=True)
+from openai import OpenAI
+client = OpenAI(base_url=\"{base_url}\", api_key=\"{key}\")
+for chunk in client.chat.completions.create(model=\"{model}\", stream=True, temperature=0,
+        messages=[{{\"role\": \"user\", \"content\": \"{QUESTION}\"}}]):
+    print(chunk.choices[0].delta.content or \"\", end=\"\", flush=True)
 
-  chainference jobs shows what each call cost; logs are in {}. Ctrl-C ends the market.",
+`chainference jobs` shows what each call cost; logs are in {}. Ctrl-C ends the market.",
             took.as_secs_f64(),
             key_file.display(),
             self.home.logs().display(),
