@@ -8,6 +8,7 @@ use std::{
 };
 
 use chainference_chain::{Chain, Commitment, Signer, address};
+use chainference_worker::models::{Gguf, ModelSource};
 use nix::sys::statvfs::statvfs;
 
 use crate::{
@@ -34,7 +35,8 @@ use Finding::{Well, Wrong};
 
 pub async fn doctor(home: Home, settings: Settings) -> Result<(), CliError> {
     let running = home.is_running();
-    let mut findings = vec![private_home(&home), disk(&home), chain_binary(&settings)];
+    let mut findings =
+        vec![private_home(&home), disk(&home), chain_binary(&settings), model(&settings)];
     findings.extend(ports(&settings, running));
     findings.extend(chain(&home, &settings).await?);
     findings.extend(parts(&settings, running).await);
@@ -107,6 +109,22 @@ fn chain_binary(settings: &Settings) -> Finding {
             "correct CHAINFERENCE_CHAIN_BIN".into(),
         ),
         Err(error) => Wrong(error.to_string(), error.hint().unwrap_or_default()),
+    }
+}
+
+/// A file of one's own is looked into; what is fetched by name was checked when it came.
+fn model(settings: &Settings) -> Finding {
+    match crate::serve::model_source(settings) {
+        Err(error) => {
+            Wrong(error.to_string(), "correct --model, or the line in config.toml".into())
+        }
+        Ok(ModelSource::File(path)) => match Gguf::open(&path) {
+            Ok(_) => Well(format!("model {}", path.display())),
+            Err(error) => {
+                Wrong(error.to_string(), "fetch the file again, or choose another".into())
+            }
+        },
+        Ok(source) => Well(format!("model {source} is fetched when it isn't there")),
     }
 }
 

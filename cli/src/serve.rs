@@ -124,7 +124,7 @@ pub async fn fetch_model(
         .map_err(|error: ModelError| CliError::Model(chain_of(&error)))
 }
 
-fn model_source(settings: &Settings) -> Result<ModelSource, CliError> {
+pub fn model_source(settings: &Settings) -> Result<ModelSource, CliError> {
     let named = settings.worker.model.as_deref().unwrap_or("quickstart");
     named.parse().map_err(|error: chainference_worker::models::ModelSourceError| {
         CliError::Setting { setting: "--model", message: error.to_string() }

@@ -4,7 +4,7 @@ mod market;
 mod ports;
 mod supervisor;
 
-use std::{fs, path::Path, time::Duration};
+use std::{cell::Cell, fs, path::Path, time::Duration};
 
 use chainference_chain::{Chain, Commitment, Endpoints};
 use serde_json::json;
@@ -87,8 +87,8 @@ impl Market {
         let chain = Chain::new(self.endpoints.clone(), Commitment::Processed);
         if self.settings.embedded_chain() {
             let step = steps.begin("starting the embedded chain");
-            self.child("chain", CHAIN_READY_WITHIN, || async { chain.health().await.is_ok() })
-                .await?;
+            let first_slot = Cell::new(None);
+            self.child("chain", CHAIN_READY_WITHIN, || chain_is_ready(&chain, &first_slot)).await?;
             step.done(&format!("chain at {}", self.endpoints.rpc_url));
         }
 
@@ -209,6 +209,14 @@ for chunk in client.chat.completions.create(model=\"{model}\", stream=True, temp
         );
         Ok(())
     }
+}
+
+/// The program is there, and two slots have gone by: before that the chain's clock is still that of its last run.
+async fn chain_is_ready(chain: &Chain, first_slot: &Cell<Option<u64>>) -> bool {
+    let (Ok(true), Ok(slot)) = (chain.deployed().await, chain.slot().await) else { return false };
+    let first = first_slot.get().unwrap_or(slot);
+    first_slot.set(Some(first));
+    slot >= first + 2
 }
 
 fn note_file(home: &Home) -> std::path::PathBuf {

@@ -7,7 +7,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::{MODEL, cache, market::Market};
+use crate::{MODEL, cache, market::Place};
 
 /// The quickstart's model knows the answer, "The capital of France is Paris.", at temperature 0.
 pub const QUESTION: &str = "What is the capital of France? Answer in one short sentence.";
@@ -29,12 +29,12 @@ pub struct Answer {
 }
 
 /// POST /v1/chat/completions with that body, as curl sends it.
-pub fn post(market: &Market, key: &str, body: &str) -> Answer {
+pub fn post(place: &Place, key: &str, body: &str) -> Answer {
     let text = curl(&[
         "-s",
         "-w",
         "\n%{http_code}",
-        &format!("{}/chat/completions", market.base_url()),
+        &format!("{}/chat/completions", place.base_url()),
         "-H",
         &format!("authorization: Bearer {key}"),
         "-H",
@@ -66,14 +66,14 @@ pub enum Sdk {
 
 /// Runs one request with an official client. It prints what it got: `content`, `finish_reason`, `usage`, `chunks`; or
 /// `error` with the `status`, `type`, `code` and `message` that its user would catch.
-pub fn sdk(market: &Market, sdk: Sdk, what: &str, body: &Value) -> Value {
-    let output = sdk_command(market, sdk, what, body).output().expect("the client runs");
+pub fn sdk(place: &Place, sdk: Sdk, what: &str, body: &Value) -> Value {
+    let output = sdk_command(place, sdk, what, body).output().expect("the client runs");
     serde_json::from_slice(&output.stdout)
         .unwrap_or_else(|error| panic!("{sdk:?}: {error}: {output:?}"))
 }
 
 /// The same, not yet started, for tests that do something meanwhile.
-pub fn sdk_command(market: &Market, sdk: Sdk, what: &str, body: &Value) -> Command {
+pub fn sdk_command(place: &Place, sdk: Sdk, what: &str, body: &Value) -> Command {
     let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("clients");
     let mut command = match sdk {
         Sdk::Python => {
@@ -89,8 +89,8 @@ pub fn sdk_command(market: &Market, sdk: Sdk, what: &str, body: &Value) -> Comma
     };
     command
         .args([what, &body.to_string()])
-        .env("OPENAI_BASE_URL", market.base_url())
-        .env("OPENAI_API_KEY", market.key());
+        .env("OPENAI_BASE_URL", place.base_url())
+        .env("OPENAI_API_KEY", place.key());
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }

@@ -3,6 +3,7 @@
 use std::{
     fs::{self, File},
     net::TcpListener,
+    ops::Deref,
     os::unix::fs::symlink,
     path::PathBuf,
     process::{Child, Command, ExitStatus, Output, Stdio},
@@ -88,6 +89,18 @@ impl Place {
             .unwrap_or_else(|error| panic!("chainference {args:?}: {error}: {output:?}"))
     }
 
+    pub fn base_url(&self) -> String {
+        format!("http://127.0.0.1:{}/v1", self.gateway)
+    }
+
+    pub fn key(&self) -> String {
+        fs::read_to_string(self.home().join("api-key")).expect("a key").trim().to_owned()
+    }
+
+    pub fn jobs(&self) -> Vec<Value> {
+        self.json(&["jobs", "--json"]).as_array().expect("a list").clone()
+    }
+
     pub fn log(&self, name: &str) -> String {
         fs::read_to_string(self.home().join("logs").join(name)).unwrap_or_default()
     }
@@ -153,18 +166,6 @@ impl Market {
         self.place.json(&["status", "--json"])
     }
 
-    pub fn base_url(&self) -> String {
-        format!("http://127.0.0.1:{}/v1", self.place.gateway)
-    }
-
-    pub fn key(&self) -> String {
-        fs::read_to_string(self.place.home().join("api-key")).expect("a key").trim().to_owned()
-    }
-
-    pub fn jobs(&self) -> Vec<Value> {
-        self.place.json(&["jobs", "--json"]).as_array().expect("a list").clone()
-    }
-
     /// The only job there is, once it has that status.
     pub fn await_job(&self, status: &str, within_s: u64) -> Value {
         eventually(&format!("a job that is {status}"), within_s, || {
@@ -173,15 +174,16 @@ impl Market {
     }
 
     pub fn chain(&self) -> Chain {
-        let endpoints = Endpoints {
-            rpc_url: self.rpc_url(),
-            ws_url: format!("ws://127.0.0.1:{}", self.place.ws),
-        };
+        let endpoints = Endpoints { rpc_url: self.rpc_url(), ws_url: self.ws_url() };
         Chain::new(endpoints, Commitment::Processed)
     }
 
     pub fn rpc_url(&self) -> String {
         format!("http://127.0.0.1:{}", self.place.rpc)
+    }
+
+    pub fn ws_url(&self) -> String {
+        format!("ws://127.0.0.1:{}", self.place.ws)
     }
 
     /// A JSON-RPC request to the chain.
@@ -262,6 +264,14 @@ impl Market {
         eventually("up has ended", END_WITHIN_S, || {
             process.try_wait().expect("up can be waited for")
         })
+    }
+}
+
+impl Deref for Market {
+    type Target = Place;
+
+    fn deref(&self) -> &Place {
+        &self.place
     }
 }
 
