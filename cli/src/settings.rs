@@ -34,16 +34,16 @@ pub struct Settings {
 #[command(next_help_heading = "Chain")]
 pub struct ChainSettings {
     /// JSON-RPC address of a chain to use instead of the embedded one
-    #[arg(long, env = "CHAINFERENCE_RPC_URL", value_name = "URL")]
+    #[arg(long, global = true, env = "CHAINFERENCE_RPC_URL", value_name = "URL")]
     pub rpc_url: Option<String>,
     /// Its websocket address [default: guessed from the RPC address]
-    #[arg(long, env = "CHAINFERENCE_WS_URL", value_name = "URL")]
+    #[arg(long, global = true, env = "CHAINFERENCE_WS_URL", value_name = "URL")]
     pub ws_url: Option<String>,
     /// Port of the embedded chain's JSON-RPC [default: 8899]
-    #[arg(long, env = "CHAINFERENCE_RPC_PORT", value_name = "PORT")]
+    #[arg(long, global = true, env = "CHAINFERENCE_RPC_PORT", value_name = "PORT")]
     pub rpc_port: Option<u16>,
     /// Port of the embedded chain's websocket [default: 8900]
-    #[arg(long, env = "CHAINFERENCE_WS_PORT", value_name = "PORT")]
+    #[arg(long, global = true, env = "CHAINFERENCE_WS_PORT", value_name = "PORT")]
     pub ws_port: Option<u16>,
     /// Length of the embedded chain's slots, in milliseconds [default: 400]
     #[arg(long, env = "CHAINFERENCE_SLOT_MS", value_name = "MS", value_parser = clap::value_parser!(u64).range(10..=10_000))]
