@@ -10,7 +10,7 @@ use std::{
 };
 
 use chainference_chain::{Commitment, PROGRAM_ID, Signer};
-use chainference_worker::models::{Hub, ModelError, ModelSource, ModelStore, Progress, Resolved};
+use chainference_worker::models::{Hub, ModelError, ModelSource, ModelStore, Progress};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -18,6 +18,7 @@ use crate::{
     args::Supervision,
     error::CliError,
     home::{Home, KeyName},
+    progress::Steps,
     settings::Settings,
 };
 
@@ -80,6 +81,9 @@ pub async fn worker(
 ) -> Result<(), CliError> {
     home.create()?;
     home.make_keys()?;
+    if !supervision.supervised {
+        show_model(&home, &settings, &Steps::new()).await?;
+    }
     let options = worker_options(&home, &settings)?;
     let failed = |error: chainference_worker::WorkerError| CliError::Service {
         role: "worker",
@@ -109,19 +113,22 @@ pub fn engine() -> std::process::ExitCode {
     chainference_worker::engine::child::main()
 }
 
-/// Finds the worker's model, or downloads it, telling how many bytes of how many are there.
-pub async fn fetch_model(
+/// Finds the worker's model, or downloads it, and shows how far that is. Returns the model's name.
+pub async fn show_model(
     home: &Home,
     settings: &Settings,
-    told: impl Fn(u64, u64) + Send + Sync,
-) -> Result<Resolved, CliError> {
+    steps: &Steps,
+) -> Result<String, CliError> {
+    const WHAT: &str = "fetching the model";
+    let step = steps.begin(WHAT);
     let store = ModelStore::new(home.models(), Hub::from_env());
-    let progress =
-        |progress: Progress| told(progress.bytes_done, progress.bytes_total.unwrap_or(0));
-    store
-        .resolve(&model_source(settings)?, &progress)
-        .await
-        .map_err(|error: ModelError| CliError::Model(chain_of(&error)))
+    let progress = |progress: Progress| {
+        step.bytes(progress.bytes_done, progress.bytes_total.unwrap_or(0), WHAT);
+    };
+    let model = store.resolve(&model_source(settings)?, &progress).await;
+    let model = model.map_err(|error: ModelError| CliError::Model(chain_of(&error)))?;
+    step.done(&format!("model {}", model.name));
+    Ok(model.name)
 }
 
 pub fn model_source(settings: &Settings) -> Result<ModelSource, CliError> {

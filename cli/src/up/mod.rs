@@ -54,15 +54,18 @@ pub async fn up(home: Home, settings: Settings) -> Result<(), CliError> {
         () = interrupt.received() => Err(CliError::Interrupted),
     };
     let outcome = match started {
-        Ok(()) => tokio::select! {
-            outcome = market.note_changes() => outcome,
-            () = interrupt.received() => Ok(()),
-        },
+        Ok(()) => {
+            let noted = tokio::select! {
+                noted = market.note_changes() => noted,
+                () = interrupt.received() => Ok(()),
+            };
+            eprintln!(
+                "Ending: running calls are served and settled first. Ctrl-C again ends all at once."
+            );
+            noted
+        }
         failed => failed,
     };
-    eprintln!(
-        "Ending the market: running calls are served and settled first. Ctrl-C again ends it at once."
-    );
     tokio::select! {
         () = market.stop() => {}
         () = interrupt.received() => eprintln!("Ended at once. What is open is settled at the next start."),
@@ -96,12 +99,7 @@ impl Market {
         let told = market::prepare(&self.home, &self.settings, &chain).await?;
         step.done(&told);
 
-        let step = steps.begin("fetching the model");
-        let model = crate::serve::fetch_model(&self.home, &self.settings, |done, total| {
-            step.bytes(done, total, "fetching the model")
-        })
-        .await?;
-        step.done(&format!("model {}", model.name));
+        let model = crate::serve::show_model(&self.home, &self.settings, &steps).await?;
 
         let step =
             steps.begin("starting the worker: it loads the model and registers on the chain");
@@ -115,7 +113,7 @@ impl Market {
         step.done(&format!("gateway at {}", base_url(&self.settings)));
 
         self.note()?;
-        self.introduce(&model.name, steps.elapsed())
+        self.introduce(&model, steps.elapsed())
     }
 
     /// Starts one of our own commands as a child and waits until it is ready.
@@ -139,10 +137,10 @@ impl Market {
             log: self.home.logs().join(format!("{name}.log")),
             drain: DRAIN,
         };
-        let child = Supervised::start(spec, &self.board)?;
-        let ready = child.ready(within, probe).await;
-        self.children.push(child);
-        ready
+        // Kept before it is waited for: a Ctrl-C meanwhile must find it.
+        self.children.push(Supervised::start(spec, &self.board)?);
+        let Some(child) = self.children.last() else { return Ok(()) };
+        child.ready(within, probe).await
     }
 
     /// Keeps run/up.json true while children come and go.
