@@ -50,6 +50,10 @@ impl Settlement {
             shared.tell(&job, Event::Drain);
         }
         let settled = async {
+            // Only the chain knows whether a job that was quoted and not yet called is locked.
+            if let Err(error) = shared.sweep(&shared.all_jobs()).await {
+                tracing::warn!(%error, "the chain is away: jobs that were not called stay locked");
+            }
             while shared.all_jobs().iter().any(|job| !lock(&job.life).is_quoted()) {
                 tokio::time::sleep(DRAIN_POLL).await;
             }
