@@ -28,6 +28,8 @@ pub enum MarketError {
     BadOpenSlot = 205,
     /// The grace period is out of the market's bounds.
     BadGrace = 206,
+    /// The job's time to be served is over.
+    ServingOver = 207,
 
     // 300: prices and stakes
     /// The offer asks more than the job's highest price.
@@ -59,6 +61,7 @@ impl MarketError {
             }
             Self::BadOpenSlot => "open_slot must be a recent slot that is not in the future",
             Self::BadGrace => "the grace period must be between 600 and 86,400 seconds",
+            Self::ServingOver => "serve_until has passed: more stake would serve nothing",
             Self::PriceTooHigh => "the offer asks more than the job's highest price",
             Self::StakeTooSmall => "the stake can't pay for the offer's smallest charge",
             Self::BeyondStake => "the voucher's cost is beyond the stake",

@@ -1,8 +1,8 @@
 //! The life of a job: which step is allowed in which status, and what money it moves.
 //!
 //! ```text
-//! Open    lock → Locked · cancel → Settled · expire (now ≥ serve_until) → Settled
-//! Locked  claim → Locked or, final, Settled · finish → Locked · expire (now ≥ claim_until) → Settled
+//! Open    lock → Locked · top_up → Open · cancel → Settled · expire (now ≥ serve_until) → Settled
+//! Locked  claim → Locked or, final, Settled · finish, top_up → Locked · expire (now ≥ claim_until) → Settled
 //! Settled close → gone
 //! ```
 //! A step changes nothing when it is refused. Times are unix seconds of the chain's clock.
@@ -19,15 +19,6 @@ pub enum Status {
     Locked = 1,
     /// Paid and refunded; only the account is left.
     Settled = 2,
-}
-
-/// What a client says of a job that it paid for, once, at close.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Feedback {
-    None = 0,
-    Ok = 1,
-    Flag = 2,
 }
 
 /// What was agreed when the job was locked. Later changes of offer or market never touch it.
@@ -168,6 +159,22 @@ impl Job {
         self.must_be(Status::Locked)?;
         let soonest = now_unix_s.saturating_add(i64::from(self.grace_s));
         self.claim_until_unix_s = self.claim_until_unix_s.min(soonest);
+        Ok(())
+    }
+
+    /// The client adds `amount` to the stake of a job that is still served. The agreed prices stay.
+    pub fn top_up(&mut self, amount: Lamports, now_unix_s: i64) -> Result<(), MarketError> {
+        if self.status == Status::Settled {
+            return Err(MarketError::WrongStatus);
+        }
+        if now_unix_s >= self.serve_until_unix_s {
+            return Err(MarketError::ServingOver);
+        }
+        if amount == Lamports::ZERO {
+            return Err(MarketError::StakeTooSmall);
+        }
+        self.stake = self.stake.plus(amount)?;
+        self.highest.charge_min = self.stake.0; // the stake is what bounds it
         Ok(())
     }
 

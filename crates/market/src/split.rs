@@ -4,6 +4,25 @@ use crate::{Lamports, MarketError};
 
 const BPS: u16 = 10_000;
 
+/// How the market cuts costs: one of two ways, so that no setting can take a worker's pay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Preset {
+    Open = 0,
+    /// The worker's share moves with its rating: [`Shares::rated`].
+    Far = 1,
+}
+
+impl Preset {
+    /// The shares before any rating.
+    pub const fn shares(self) -> Shares {
+        match self {
+            Self::Open => Shares::OPEN,
+            Self::Far => Shares::FAR,
+        }
+    }
+}
+
 /// Shares in basis points (1/10,000). They always sum to 10,000.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Shares {
@@ -46,6 +65,13 @@ impl Shares {
         BPS - self.worker_bps - self.stakers_bps
     }
 
+    /// Moves basis points between worker and platform; what either doesn't have is not moved.
+    pub(crate) fn moved_to_worker(self, bps: i16) -> Self {
+        let highest = self.worker_bps + self.platform_bps();
+        let worker_bps = self.worker_bps.saturating_add_signed(bps).min(highest);
+        Self { worker_bps, ..self }
+    }
+
     /// Floor for the worker, floor for the stakers, the rest to the platform: nothing is lost to
     /// rounding.
     pub fn split(&self, cost: Lamports) -> Split {
@@ -72,6 +98,12 @@ mod tests {
     fn rounding_goes_to_the_platform() {
         let split = Shares::FAR.split(Lamports(9));
         assert_eq!((split.worker.0, split.stakers.0, split.platform.0), (5, 1, 3));
+    }
+
+    #[test]
+    fn presets_name_their_shares() {
+        assert_eq!(Shares::new(9_000, 0, 1_000), Ok(Preset::Open.shares()));
+        assert_eq!(Shares::new(6_000, 2_000, 2_000), Ok(Preset::Far.shares()));
     }
 
     #[test]

@@ -133,6 +133,33 @@ fn finish_only_ever_brings_the_end_nearer() {
 }
 
 #[test]
+fn top_up_guards() {
+    let top_up = |lamports, now| move |job: &mut Job| job.top_up(Lamports(lamports), now);
+    let until = NEW.serve_until_unix_s;
+    check(open(), top_up(1, until - 1), Ok(Status::Open));
+    check(locked(), top_up(1, until - 1), Ok(Status::Locked));
+    check(settled(), top_up(1, NOW), Err(MarketError::WrongStatus));
+    check(open(), top_up(1, until), Err(MarketError::ServingOver));
+    check(locked(), top_up(1, until), Err(MarketError::ServingOver));
+    check(locked(), top_up(0, NOW), Err(MarketError::StakeTooSmall));
+    check(locked(), top_up(u64::MAX - NEW.stake.0, NOW), Ok(Status::Locked));
+    check(locked(), top_up(u64::MAX - NEW.stake.0 + 1, NOW), Err(MarketError::Overflow));
+}
+
+#[test]
+fn what_is_topped_up_can_be_claimed_and_returns_with_the_rest() {
+    let mut job = locked();
+    job.claim(Claim::Partial(totals(NEW.stake.0, 0)), NOW).unwrap();
+    let more = Claim::Partial(totals(NEW.stake.0 + 5, 0));
+    assert_eq!(job.claim(more, NOW), Err(MarketError::BeyondStake));
+    job.top_up(Lamports(7), NOW).unwrap();
+    assert_eq!((job.stake.0, job.highest.charge_min), (NEW.stake.0 + 7, NEW.stake.0 + 7));
+    assert_eq!(job.terms, Some(TERMS));
+    assert_eq!(job.claim(more, NOW).unwrap().paid, Lamports(5));
+    assert_eq!(job.expire(job.claim_until_unix_s), Ok(Lamports(2)));
+}
+
+#[test]
 fn expire_guards() {
     let expire = |now| move |job: &mut Job| job.expire(now);
     let (serve, claim) = (open().serve_until_unix_s, open().claim_until_unix_s);
