@@ -5,27 +5,8 @@ mod common;
 use chainference_chain::accounts::{
     Config, Feedback, Job, JobStatus, SharesBps, UpdateConfigArgs, Vault, Worker,
 };
-use chainference_chain::{Keypair, Lamports, Pubkey, Signer, address, instruction};
+use chainference_chain::{Keypair, Lamports, Signer, address, instruction};
 use common::*;
-
-/// Every account that can hold money in these tests.
-fn all_accounts(market: &Market, jobs: &[Pubkey]) -> Vec<Pubkey> {
-    let mut keys = market.actors().to_vec();
-    keys.extend([market.platform, market.stakers, address::config()]);
-    keys.extend([market.vault(), market.worker(), market.offer()]);
-    keys.extend(jobs);
-    keys
-}
-
-#[track_caller]
-fn check_conservation(market: &Market, jobs: &[Pubkey]) {
-    let held: u64 = all_accounts(market, jobs).iter().map(|key| market.balance(key)).sum();
-    assert_eq!(
-        held + market.fees,
-        market.minted,
-        "what is held and what the chain took is what was given"
-    );
-}
 
 #[test]
 fn a_job_from_publish_to_close_moves_its_cost_and_nothing_else() {
@@ -39,7 +20,7 @@ fn a_job_from_publish_to_close_moves_its_cost_and_nothing_else() {
     assert_eq!(market.load::<Vault>(&vault).reserved, STAKE);
     assert_eq!(market.load::<Worker>(&worker).live_jobs, 1);
     assert_eq!(market.balance(&vault), vault_before, "a stake is reserved, not moved");
-    check_conservation(&market, &[job.address]);
+    market.check_conservation();
 
     market.claim(&job, totals(10_000, 0), false).unwrap(); // 6,000 lamports
     market.claim(&job, totals(10_000, 10_001), true).unwrap(); // 18,001.2 → 18,002 in all
@@ -61,7 +42,7 @@ fn a_job_from_publish_to_close_moves_its_cost_and_nothing_else() {
     assert_eq!(market.load::<Vault>(&vault).reserved, 0, "the rest of the stake is free");
     assert_eq!(market.balance(&vault), vault_before - cost);
     assert_eq!(market.balance(&worker), worker_before + cost);
-    check_conservation(&market, &[job.address]);
+    market.check_conservation();
 
     market.warp(1_501, 600);
     let gateway = market.gateway.insecure_clone();
@@ -70,7 +51,7 @@ fn a_job_from_publish_to_close_moves_its_cost_and_nothing_else() {
     assert!(!market.exists(&job.address));
     let fees = 3 * FEE_PER_SIGNATURE; // publish+lock carries two signatures, close one; the worker pays its claims
     assert_eq!(market.balance(&gateway.pubkey()), gateway_before - fees, "the job's rent is back");
-    check_conservation(&market, &[job.address]);
+    market.check_conservation();
 }
 
 #[test]
@@ -99,7 +80,7 @@ fn a_whole_market_closes_without_a_lamport_left_over() {
     for gone in [worker, offer, market.vault()] {
         assert!(!market.exists(&gone));
     }
-    check_conservation(&market, &[job.address]);
+    market.check_conservation();
     let owner_fees = 2 * FEE_PER_SIGNATURE;
     assert_eq!(market.balance(&key), 10 * SOL - owner_fees + earned, "bond and rents are back");
 }
@@ -134,7 +115,7 @@ fn a_dead_worker_costs_the_client_nothing() {
         (0, 0, 0),
         "nothing paid moves nothing"
     );
-    check_conservation(&market, &[job.address]);
+    market.check_conservation();
 }
 
 #[test]
@@ -149,7 +130,7 @@ fn an_expired_job_keeps_what_was_claimed_before() {
     let worker: Worker = market.load(&market.worker());
     assert_eq!((worker.earnings, worker.fees_platform, worker.jobs_completed), (5_400, 600, 1));
     assert_eq!(market.load::<Vault>(&market.vault()).reserved, 0);
-    check_conservation(&market, &[job.address]);
+    market.check_conservation();
 }
 
 #[test]
@@ -161,7 +142,7 @@ fn a_worker_lets_go_with_a_final_claim_of_nothing() {
     let settled: Job = market.load(&job.address);
     assert_eq!((settled.status, settled.credited), (JobStatus::Settled, 0));
     assert_eq!(market.load::<Vault>(&market.vault()).reserved, 0);
-    check_conservation(&market, &[job.address]);
+    market.check_conservation();
 }
 
 #[test]
@@ -189,7 +170,7 @@ fn a_cancelled_job_keeps_its_address_taken_until_the_slot_window_is_over() {
     late.serve_until_unix_s = market.clock().unix_timestamp + SERVE_S;
     let revived = instruction::publish(&late.authority, &late.vault, publish_args(&late));
     assert_eq!(market.send(&[revived], &gateway, &[]), Err("BadOpenSlot".into()));
-    check_conservation(&market, &[job.address]);
+    market.check_conservation();
 }
 
 #[test]
@@ -244,7 +225,7 @@ fn a_plain_transfer_to_a_vault_is_a_deposit() {
     let all = instruction::withdraw(&wallet.pubkey(), Lamports(DEPOSIT + SOL));
     market.send(&[all], &wallet, &[]).unwrap();
     assert_eq!(market.balance(&vault), market.rent(&vault), "the rent stays");
-    check_conservation(&market, &[]);
+    market.check_conservation();
 }
 
 #[test]
@@ -277,5 +258,5 @@ fn both_kinds_of_fees_may_go_to_one_account() {
     let config: Config = market.load(&address::config());
     market.send(&[instruction::sweep_fees(&market.worker(), &config)], &admin, &[]).unwrap();
     assert_eq!(market.balance(&market.platform), SOL + 400 + 400);
-    check_conservation(&market, &[job.address]);
+    market.check_conservation();
 }
