@@ -168,7 +168,7 @@ async fn chain(home: &Home, settings: &Settings) -> Result<Vec<Finding>, CliErro
         ),
     });
     findings.push(match chain.config().await {
-        Ok(Some(config)) if config.paused => {
+        Ok(Some(config)) if config.paused() => {
             Wrong("the market is paused".into(), "its admin ends that".into())
         }
         Ok(Some(_)) => Well("the market is initialised".into()),

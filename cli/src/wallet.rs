@@ -2,7 +2,7 @@
 
 use chainference_chain::{
     Chain, ChainError, Commitment, Lamports, Pubkey, Signer,
-    accounts::{SetDelegateArgs, VAULT_BYTES, Vault, Worker},
+    accounts::{SetDelegateArgs, Vault, Worker},
     address, instruction,
 };
 use serde_json::json;
@@ -88,12 +88,7 @@ impl Purse {
 
     async fn money(&self, address: &Pubkey, vault: &Vault) -> Result<VaultMoney, CliError> {
         let held = self.chain.balance(address).await.map_err(unreachable)?.0;
-        let rent = self.chain.rent_exempt(VAULT_BYTES).await.map_err(unreachable)?.0;
-        Ok(VaultMoney {
-            free: held.saturating_sub(rent).saturating_sub(vault.reserved),
-            reserved: vault.reserved,
-            rent,
-        })
+        Ok(VaultMoney { free: vault.free(held).0, reserved: vault.reserved, rent: vault.rent })
     }
 
     async fn deposit(&self, lamports: u64, limits: &VaultSettings) -> Result<(), CliError> {

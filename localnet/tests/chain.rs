@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use chainference_chain::accounts::{
-    InitializeArgs, JobStatus, PostOfferArgs, RegisterWorkerArgs, SharesBps, model_hash,
+    InitializeArgs, JobStatus, PostOfferArgs, Preset, RegisterWorkerArgs, model_hash,
 };
 use chainference_chain::instruction::ClaimRequest;
 use chainference_chain::{
@@ -70,12 +70,15 @@ async fn sign(chain: &Chain, instructions: &[Instruction], payer: &Keypair) -> S
 
 fn initialize(admin: &Keypair) -> Instruction {
     let args = InitializeArgs {
-        shares: SharesBps { worker: 9_000, stakers: 0, platform: 1_000 },
+        preset: Preset::Open,
         platform_payout: admin.pubkey(),
         stakers_payout: admin.pubkey(),
         bond_min: 0,
         reputation_prior: 2_000,
+        rated_fees_min: 0,
+        bond_cooldown_s: 0,
         grace_s: 600,
+        heartbeat_s: 120,
     };
     instruction::initialize(&admin.pubkey(), args)
 }
@@ -159,7 +162,7 @@ async fn a_job_is_found_by_its_vault_and_its_worker_and_paid() {
     let by_worker = chain.jobs_of_worker(&terms.worker).await.unwrap();
     for jobs in [by_vault, by_worker] {
         assert_eq!(jobs.iter().map(|(address, _)| *address).collect::<Vec<_>>(), [job]);
-        assert_eq!(jobs[0].1.status, JobStatus::Locked);
+        assert_eq!(jobs[0].1.status(), JobStatus::Locked);
     }
     assert_eq!(chain.jobs_of_worker(&terms.vault).await.unwrap(), []);
     assert_eq!(chain.workers().await.unwrap()[0].0, terms.worker);
@@ -172,14 +175,13 @@ async fn a_job_is_found_by_its_vault_and_its_worker_and_paid() {
         worker: terms.worker,
         vault: terms.vault,
         job,
-        session_key: session.pubkey(),
         voucher: Some((totals, session.sign_message(&voucher.to_bytes()))),
         is_final: true,
     };
-    let claim = sign(chain, &instruction::claim(&request), &operator).await;
+    let claim = sign(chain, &[instruction::claim(&request)], &operator).await;
     chain.submit(&claim).await.unwrap();
     let settled = chain.job(&job).await.unwrap().expect("the job");
-    assert_eq!((settled.status, settled.credited), (JobStatus::Settled, 600_000));
+    assert_eq!((settled.status(), settled.credited), (JobStatus::Settled, 600_000));
 }
 
 /// A market in which `admin` is the client and another cold key runs the worker; terms of a first job.
@@ -214,13 +216,14 @@ async fn open_market(
         stake: 1_000_000,
         max_price_in_per_mtok: offer.price_in_per_mtok,
         max_price_out_per_mtok: offer.price_out_per_mtok,
+        max_charge_min: offer.charge_min,
         serve_until_unix_s: chain.clock().await.unwrap().unix_s + 300,
         blockhash: chain.blockhash().await.unwrap().hash,
         last_valid_block_height: chain.blockhash().await.unwrap().last_valid_block_height,
     };
     let serve = [
         instruction::register_worker(&owner.pubkey(), registration),
-        instruction::post_offer(&owner.pubkey(), offer),
+        instruction::post_offer(&owner.pubkey(), &worker, offer),
     ];
     chain.submit(&sign(chain, &serve, &owner).await).await.unwrap();
     terms

@@ -134,8 +134,9 @@ async fn update_worker(
     let args = UpdateWorkerArgs {
         operator: (record.operator != operator).then_some(operator),
         x25519: (record.x25519 != identity.x25519).then_some(identity.x25519),
-        endpoint: (record.endpoint != identity.endpoint_url).then(|| identity.endpoint_url.clone()),
-        status: (record.status != WorkerStatus::Active).then_some(WorkerStatus::Active),
+        endpoint: (record.endpoint() != identity.endpoint_url)
+            .then(|| identity.endpoint_url.clone()),
+        status: (record.status() != WorkerStatus::Active).then_some(WorkerStatus::Active),
     };
     let is_current = args.operator.is_none()
         && args.x25519.is_none()
@@ -160,19 +161,19 @@ pub(crate) async fn ensure_offer(
     let Registered { owner, worker } = registered;
     let offer = address::offer(&worker, &model.model, &model.quantisation);
     let instructions = match chain.offer(&offer).await? {
-        None => vec![instruction::post_offer(&owner, post_args(model))],
+        None => vec![instruction::post_offer(&owner, &worker, post_args(model))],
         Some(found) if !is_same_file(&found, model) => vec![
-            instruction::retract_offer(&owner, &offer),
-            instruction::post_offer(&owner, post_args(model)),
+            instruction::retract_offer(&owner, &offer, &found.payer),
+            instruction::post_offer(&owner, &worker, post_args(model)),
         ],
-        Some(found) if found.prices() != model.prices || !found.active => {
+        Some(found) if found.prices() != model.prices || !found.active() => {
             let args = UpdateOfferArgs {
                 price_in_per_mtok: Some(model.prices.input_per_mtok),
                 price_out_per_mtok: Some(model.prices.output_per_mtok),
                 charge_min: Some(model.prices.charge_min),
                 active: Some(true),
             };
-            vec![instruction::update_offer(&owner, &offer, args)]
+            vec![instruction::update_offer(&owner, &worker, &offer, args)]
         }
         Some(_) => return Ok(offer),
     };
@@ -201,7 +202,7 @@ fn is_same_file(found: &Offer, model: &ModelOffer) -> bool {
     found.model_hash == model_hash(&model.model, &model.quantisation)
         && found.gguf_sha256 == model.gguf_sha256
         && found.tokenizer_sha256 == model.tokenizer_sha256
-        && found.revision == model.revision
+        && found.revision() == model.revision
         && found.context_tokens == model.context_tokens
 }
 

@@ -3,10 +3,9 @@
 
 use chainference_chain::{
     Chain, Lamports, PROGRAM_ID, Pubkey, Signer,
-    accounts::{InitializeArgs, SetDelegateArgs, Vault},
+    accounts::{InitializeArgs, Preset, SetDelegateArgs, Vault},
     address, instruction,
 };
-use chainference_market::Shares;
 
 use crate::{
     amount,
@@ -23,7 +22,12 @@ const AIRDROP: Lamports = Lamports(100 * SOL);
 const BOND_MIN: u64 = SOL / 10;
 /// Ten calls at the least charge of the default prices, of which the platform gets a tenth.
 const REPUTATION_PRIOR: u64 = 2_000;
+/// A thousand typical calls.
+const RATED_FEES_MIN: u64 = 200_000;
+const BOND_COOLDOWN_S: u32 = 3_600;
 const GRACE_S: u32 = 600;
+/// Two of the worker's heartbeats.
+const HEARTBEAT_S: u32 = 120;
 
 /// Gets the market ready; what it says is for the person who waits.
 pub async fn prepare(home: &Home, settings: &Settings, chain: &Chain) -> Result<String, CliError> {
@@ -65,12 +69,15 @@ async fn initialise(
     }
     let wallet = home.keypair(KeyName::Wallet)?;
     let args = InitializeArgs {
-        shares: Shares::OPEN.into(),
+        preset: Preset::Open,
         platform_payout: wallet.pubkey(),
         stakers_payout: wallet.pubkey(),
         bond_min: BOND_MIN,
         reputation_prior: REPUTATION_PRIOR,
+        rated_fees_min: RATED_FEES_MIN,
+        bond_cooldown_s: BOND_COOLDOWN_S,
         grace_s: GRACE_S,
+        heartbeat_s: HEARTBEAT_S,
     };
     outbox
         .send("initialise the market", &[instruction::initialize(&wallet.pubkey(), args)], &wallet)
@@ -121,7 +128,7 @@ async fn open_vault(
 }
 
 fn is_as_wished(vault: &Vault, delegate: Pubkey, settings: &Settings) -> bool {
-    vault.delegate == Some(delegate)
+    vault.delegate() == Some(delegate)
         && vault.limit == settings.vault.limit_lamports()
         && vault.period_s == DELEGATE_PERIOD_S
 }

@@ -9,6 +9,11 @@ pub fn config() -> Pubkey {
     derive(&[seeds::CONFIG])
 }
 
+/// The market's treasury.
+pub fn treasury() -> Pubkey {
+    derive(&[seeds::TREASURY])
+}
+
 /// The record of the worker whose cold key is `owner`.
 pub fn worker(owner: &Pubkey) -> Pubkey {
     derive(&[seeds::WORKER, owner.as_ref()])

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anchor_lang::{AccountDeserialize, Discriminator};
+use chainference::state::TAG_BYTES;
 use solana_account_decoder_client_types::{UiAccount, UiAccountEncoding};
 use solana_commitment_config::CommitmentConfig;
 use solana_rpc_client::nonblocking::rpc_client::RpcClient;
@@ -12,15 +12,15 @@ use solana_rpc_client_api::config::{RpcAccountInfoConfig, RpcProgramAccountsConf
 use solana_rpc_client_api::filter::{Memcmp, RpcFilterType};
 use solana_sdk_ids::sysvar;
 
-use crate::accounts::{Config, Job, Offer, Vault, Worker};
+use crate::accounts::{Config, Job, Offer, Stored, Vault, Worker};
 use crate::subscription::Subscriptions;
 use crate::{Blockhash, ChainError, Commitment, Lamports, PROGRAM_ID, Pubkey, address};
 
 /// How long the node may take to answer one request.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
-// Where clients' filters look: behind the discriminator (8), version (1) and status (1).
-const JOB_VAULT_AT: usize = 10;
+// Where clients' filters look: right behind the type's tag.
+const JOB_VAULT_AT: usize = TAG_BYTES;
 const JOB_WORKER_AT: usize = JOB_VAULT_AT + 32;
 
 /// Where the node answers.
@@ -165,7 +165,7 @@ impl Chain {
         account.map(|account| decode(address, &account)).transpose()
     }
 
-    async fn load<T: AccountDeserialize>(&self, address: &Pubkey) -> Result<Option<T>, ChainError> {
+    async fn load<T: Stored>(&self, address: &Pubkey) -> Result<Option<T>, ChainError> {
         let Some(account) = self.account(address).await? else { return Ok(None) };
         if account.owner != PROGRAM_ID.to_string() {
             // Lamports sent to an address make it exist before the program does.
@@ -176,7 +176,7 @@ impl Chain {
 
     async fn list<T>(&self, field: Option<(usize, &Pubkey)>) -> Result<Vec<(Pubkey, T)>, ChainError>
     where
-        T: AccountDeserialize + Discriminator,
+        T: Stored,
     {
         let kind = Memcmp::new_raw_bytes(0, T::DISCRIMINATOR.to_vec());
         let field = field.map(|(at, key)| Memcmp::new_raw_bytes(at, key.to_bytes().to_vec()));
@@ -219,10 +219,10 @@ fn decode(address: &Pubkey, account: &UiAccount) -> Result<AccountData, ChainErr
     Ok(AccountData { owner: account.owner.clone(), executable: account.executable, data })
 }
 
-fn parse<T: AccountDeserialize>(address: &Pubkey, mut data: &[u8]) -> Result<T, ChainError> {
-    T::try_deserialize(&mut data).map_err(|_| ChainError::BadAccount {
+fn parse<T: Stored>(address: &Pubkey, data: &[u8]) -> Result<T, ChainError> {
+    T::read(data).ok_or(ChainError::BadAccount {
         address: *address,
-        what: "an account of the expected kind",
+        what: "an account of the expected kind and version",
     })
 }
 
@@ -235,17 +235,12 @@ fn parse_clock(data: &[u8]) -> Option<Clock> {
 
 #[cfg(test)]
 mod tests {
-    use anchor_lang::AnchorSerialize;
-
     use super::*;
-    use crate::accounts::{Filters, JobStatus, SharesBps};
 
     #[test]
     fn filters_look_where_a_job_keeps_its_vault_and_worker() {
-        let (vault, worker) = (Pubkey::new_from_array([1; 32]), Pubkey::new_from_array([2; 32]));
-        let bytes = job(vault, worker).try_to_vec_with_discriminator();
-        assert_eq!(&bytes[JOB_VAULT_AT..][..32], vault.as_ref());
-        assert_eq!(&bytes[JOB_WORKER_AT..][..32], worker.as_ref());
+        assert_eq!(JOB_VAULT_AT, TAG_BYTES + std::mem::offset_of!(Job, vault));
+        assert_eq!(JOB_WORKER_AT, TAG_BYTES + std::mem::offset_of!(Job, worker));
     }
 
     #[test]
@@ -255,47 +250,5 @@ mod tests {
         data[0] = 7;
         data[32] = 9;
         assert_eq!(parse_clock(&data), Some(Clock { slot: 7, unix_s: 9 }));
-    }
-
-    trait WithDiscriminator {
-        fn try_to_vec_with_discriminator(&self) -> Vec<u8>;
-    }
-
-    impl WithDiscriminator for Job {
-        fn try_to_vec_with_discriminator(&self) -> Vec<u8> {
-            let mut bytes = Self::DISCRIMINATOR.to_vec();
-            self.serialize(&mut bytes).unwrap();
-            bytes
-        }
-    }
-
-    fn job(vault: Pubkey, worker: Pubkey) -> Job {
-        Job {
-            version: 1,
-            status: JobStatus::Locked,
-            vault,
-            worker,
-            authority: Pubkey::default(),
-            session_key: Pubkey::default(),
-            open_slot: 0,
-            model_hash: [0; 32],
-            stake: 0,
-            max_price_in_per_mtok: 0,
-            max_price_out_per_mtok: 0,
-            serve_until_unix_s: 0,
-            claim_until_unix_s: 0,
-            grace_s: 0,
-            filters: Filters::default(),
-            price_in_per_mtok: 0,
-            price_out_per_mtok: 0,
-            charge_min: 0,
-            shares: SharesBps::default(),
-            tokens_in: 0,
-            tokens_out: 0,
-            credited: 0,
-            fees_platform: 0,
-            settled_unix_s: 0,
-            allowed: Vec::new(),
-        }
     }
 }

@@ -3,13 +3,14 @@
 //! [`crate::terms`]).
 
 use anchor_lang::{InstructionData, ToAccountMetas};
+use chainference::voucher::SignedTotals;
 use chainference::{accounts, instruction as data};
-use chainference_market::{Totals, Voucher};
-use solana_sdk_ids::{ed25519_program, system_program, sysvar};
+use chainference_market::Totals;
+use solana_sdk_ids::system_program;
 
 use crate::accounts::{
-    CloseArgs, Config, Feedback, InitializeArgs, PostOfferArgs, PublishArgs, RegisterWorkerArgs,
-    SetDelegateArgs, UpdateConfigArgs, UpdateOfferArgs, UpdateWorkerArgs,
+    Config, FeePart, Feedback, InitializeArgs, PostOfferArgs, Preferred, PublishArgs,
+    RegisterWorkerArgs, SetDelegateArgs, UpdateConfigArgs, UpdateOfferArgs, UpdateWorkerArgs,
 };
 use crate::{Instruction, Lamports, PROGRAM_ID, Pubkey, Signature, address};
 
@@ -22,6 +23,7 @@ pub fn initialize(authority: &Pubkey, args: InitializeArgs) -> Instruction {
     let accounts = accounts::Initialize {
         authority: *authority,
         config: address::config(),
+        treasury: address::treasury(),
         program: PROGRAM_ID,
         program_data: program_data.0,
         system_program: system_program::ID,
@@ -51,37 +53,48 @@ pub fn register_worker(owner: &Pubkey, args: RegisterWorkerArgs) -> Instruction 
 }
 
 pub fn update_worker(owner: &Pubkey, args: UpdateWorkerArgs) -> Instruction {
-    let accounts = accounts::UpdateWorker { owner: *owner, worker: address::worker(owner) };
+    let accounts = accounts::UpdateWorker {
+        owner: *owner,
+        config: address::config(),
+        worker: address::worker(owner),
+    };
     build(&accounts, &data::UpdateWorker { args })
 }
 
 /// `worker` is the record's address.
 pub fn heartbeat(operator: &Pubkey, worker: &Pubkey) -> Instruction {
-    let accounts = accounts::Heartbeat { operator: *operator, worker: *worker };
+    let accounts =
+        accounts::Heartbeat { operator: *operator, config: address::config(), worker: *worker };
     build(&accounts, &data::Heartbeat {})
 }
 
-pub fn post_offer(owner: &Pubkey, args: PostOfferArgs) -> Instruction {
-    let worker = address::worker(owner);
+/// `agent` is the owner or the operator of the worker whose record lies at `worker`; it pays the rent.
+pub fn post_offer(agent: &Pubkey, worker: &Pubkey, args: PostOfferArgs) -> Instruction {
     let accounts = accounts::PostOffer {
-        owner: *owner,
+        agent: *agent,
         config: address::config(),
-        worker,
-        offer: address::offer(&worker, &args.model, &args.quantisation),
+        worker: *worker,
+        offer: address::offer(worker, &args.model, &args.quantisation),
         system_program: system_program::ID,
     };
     build(&accounts, &data::PostOffer { args })
 }
 
-pub fn update_offer(owner: &Pubkey, offer: &Pubkey, args: UpdateOfferArgs) -> Instruction {
-    let worker = address::worker(owner);
-    let accounts = accounts::UpdateOffer { owner: *owner, worker, offer: *offer };
+/// `agent` is the owner or the operator of the worker whose record lies at `worker`.
+pub fn update_offer(
+    agent: &Pubkey,
+    worker: &Pubkey,
+    offer: &Pubkey,
+    args: UpdateOfferArgs,
+) -> Instruction {
+    let accounts = accounts::UpdateOffer { agent: *agent, worker: *worker, offer: *offer };
     build(&accounts, &data::UpdateOffer { args })
 }
 
-pub fn retract_offer(owner: &Pubkey, offer: &Pubkey) -> Instruction {
+/// `payer` posted the offer and gets its rent back.
+pub fn retract_offer(owner: &Pubkey, offer: &Pubkey, payer: &Pubkey) -> Instruction {
     let worker = address::worker(owner);
-    let accounts = accounts::RetractOffer { owner: *owner, worker, offer: *offer };
+    let accounts = accounts::RetractOffer { owner: *owner, worker, offer: *offer, payer: *payer };
     build(&accounts, &data::RetractOffer {})
 }
 
@@ -91,15 +104,20 @@ pub fn withdraw_earnings(owner: &Pubkey) -> Instruction {
     build(&accounts, &data::WithdrawEarnings {})
 }
 
-/// Pays the fees in a worker's record to where the market sends them; anyone may send it.
-pub fn sweep_fees(worker: &Pubkey, config: &Config) -> Instruction {
-    let accounts = accounts::SweepFees {
-        config: address::config(),
-        worker: *worker,
-        platform_payout: config.platform_payout,
-        stakers_payout: config.stakers_payout,
-    };
+/// Moves the fees in a worker's record into the treasury; anyone may send it.
+pub fn sweep_fees(worker: &Pubkey) -> Instruction {
+    let accounts = accounts::SweepFees { worker: *worker, treasury: address::treasury() };
     build(&accounts, &data::SweepFees {})
+}
+
+/// Pays a part of the treasury to where the market sends it; anyone may send it.
+pub fn withdraw_fees(part: FeePart, config: &Config) -> Instruction {
+    let accounts = accounts::WithdrawFees {
+        config: address::config(),
+        treasury: address::treasury(),
+        payout: config.payout(part),
+    };
+    build(&accounts, &data::WithdrawFees { part })
 }
 
 pub fn retire_worker(owner: &Pubkey) -> Instruction {
@@ -176,35 +194,26 @@ pub struct ClaimRequest {
     pub worker: Pubkey,
     pub vault: Pubkey,
     pub job: Pubkey,
-    pub session_key: Pubkey,
     /// The vouched totals and the session key's signature over the voucher. `None` lets a job go that
     /// nothing new was vouched for; such a claim must be final.
     pub voucher: Option<(Totals, Signature)>,
     pub is_final: bool,
 }
 
-/// The Ed25519 instruction (where there is a voucher) and the claim: they must stay side by side.
-pub fn claim(request: &ClaimRequest) -> Vec<Instruction> {
+pub fn claim(request: &ClaimRequest) -> Instruction {
     let accounts = accounts::Claim {
         operator: request.operator,
         job: request.job,
         vault: request.vault,
         worker: request.worker,
-        instructions: sysvar::instructions::ID,
     };
-    let voucher = request.voucher.as_ref().map(|(totals, _)| (*totals).into());
-    let args = chainference::ClaimArgs { is_final: request.is_final, voucher };
-    let claim = build(&accounts, &data::Claim { args });
-    let proof = request.voucher.as_ref().map(|(totals, signature)| {
-        let voucher = Voucher { job: request.job.to_bytes(), totals: *totals };
-        let data = chainference::voucher::ed25519_data(
-            &request.session_key,
-            signature.as_array(),
-            &voucher,
-        );
-        Instruction { program_id: ed25519_program::ID, accounts: Vec::new(), data }
+    let voucher = request.voucher.as_ref().map(|(totals, signature)| SignedTotals {
+        tokens_in: totals.tokens_in,
+        tokens_out: totals.tokens_out,
+        signature: *signature.as_array(),
     });
-    proof.into_iter().chain([claim]).collect()
+    let args = chainference::ClaimArgs { is_final: request.is_final, voucher };
+    build(&accounts, &data::Claim { args })
 }
 
 /// `client` is the vault's owner or delegate.
@@ -223,6 +232,12 @@ pub fn cancel(client: &Pubkey, vault: &Pubkey, job: &Pubkey) -> Instruction {
 pub fn expire(vault: &Pubkey, job: &Pubkey, worker: Option<Pubkey>) -> Instruction {
     let accounts = accounts::Expire { vault: *vault, job: *job, worker };
     build(&accounts, &data::Expire {})
+}
+
+/// Adds to the stake of a job that is still served. `client` is the vault's owner or delegate.
+pub fn top_up(client: &Pubkey, vault: &Pubkey, job: &Pubkey, amount: Lamports) -> Instruction {
+    let accounts = accounts::TopUp { client: *client, vault: *vault, job: *job };
+    build(&accounts, &data::TopUp { lamports: amount.0 })
 }
 
 /// What a settled job's account is closed with.
@@ -246,8 +261,38 @@ pub fn close(request: &CloseRequest) -> Instruction {
         authority: request.authority,
         worker: request.feedback.map(|(worker, _)| worker),
     };
-    let feedback = request.feedback.map_or(Feedback::None, |(_, feedback)| feedback);
-    build(&accounts, &data::Close { args: CloseArgs { feedback } })
+    let feedback = request.feedback.map_or(Feedback::NONE, |(_, feedback)| feedback);
+    build(&accounts, &data::Close { feedback })
+}
+
+/// A settled job that is compared with another.
+#[derive(Clone, Copy, Debug)]
+pub struct Compared {
+    pub job: Pubkey,
+    /// The record of the worker that served it.
+    pub worker: Pubkey,
+    /// Who published it and paid its rent.
+    pub authority: Pubkey,
+}
+
+/// Closes two settled jobs and says which answer was better. `client` is the vault's owner or delegate.
+pub fn compare(
+    client: &Pubkey,
+    vault: &Pubkey,
+    [first, second]: [Compared; 2],
+    preferred: Preferred,
+) -> Instruction {
+    let accounts = accounts::Compare {
+        client: *client,
+        vault: *vault,
+        first: first.job,
+        second: second.job,
+        first_worker: first.worker,
+        second_worker: second.worker,
+        first_authority: first.authority,
+        second_authority: second.authority,
+    };
+    build(&accounts, &data::Compare { preferred })
 }
 
 fn build(accounts: &impl ToAccountMetas, data: &impl InstructionData) -> Instruction {

@@ -46,6 +46,8 @@ pub struct JobTerms {
     pub max_price_in_per_mtok: u64,
     /// Lamports for 1,000,000 output tokens.
     pub max_price_out_per_mtok: u64,
+    /// Lamports; the least charge that the worker's offer names.
+    pub max_charge_min: u64,
     pub serve_until_unix_s: i64,
     #[serde_as(as = "DisplayFromStr")]
     pub blockhash: Hash,
@@ -78,6 +80,7 @@ impl JobTerms {
             stake: self.stake,
             max_price_in_per_mtok: self.max_price_in_per_mtok,
             max_price_out_per_mtok: self.max_price_out_per_mtok,
+            max_charge_min: self.max_charge_min,
             serve_until_unix_s: self.serve_until_unix_s,
             filters: Filters::default(),
             allowed: vec![self.worker],

@@ -33,7 +33,7 @@ pub struct Terms {
 pub struct NewJob {
     /// The most that the job may cost.
     pub stake: Lamports,
-    /// The highest token prices that the client pays; `charge_min` is bounded by the stake.
+    /// The highest prices that the client pays.
     pub highest: Prices,
     /// Makes the job's address unique; at most [`OPEN_SLOT_AGE_MAX`] slots old.
     pub open_slot: u64,
@@ -174,7 +174,6 @@ impl Job {
             return Err(MarketError::StakeTooSmall);
         }
         self.stake = self.stake.plus(amount)?;
-        self.highest.charge_min = self.stake.0; // the stake is what bounds it
         Ok(())
     }
 

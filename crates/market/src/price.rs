@@ -29,10 +29,11 @@ impl Prices {
         Ok(Lamports(cost.max(self.charge_min)))
     }
 
-    /// Whether both token prices are within a client's highest. (`charge_min` is bounded by the stake.)
+    /// Whether every price is within a client's highest.
     pub fn within(&self, highest: &Self) -> bool {
         self.input_per_mtok <= highest.input_per_mtok
             && self.output_per_mtok <= highest.output_per_mtok
+            && self.charge_min <= highest.charge_min
     }
 }
 

@@ -45,22 +45,22 @@ pub fn candidates(
 ) -> Vec<Candidate> {
     offers
         .iter()
-        .filter(|(_, offer)| offer.active)
+        .filter(|(_, offer)| offer.active())
         .filter_map(|(key, offer)| {
             let (worker_key, worker) = workers.iter().find(|(key, _)| *key == offer.worker)?;
             let age_s = now_unix_s.saturating_sub(worker.last_heartbeat_unix_s);
             let live =
-                worker.status == WorkerStatus::Active && age_s <= admission.heartbeat_age_s_max;
+                worker.status() == WorkerStatus::Active && age_s <= admission.heartbeat_age_s_max;
             let endpoint =
-                egress::check(&worker.endpoint, admission.allow_private_endpoints).ok()?;
+                egress::check(worker.endpoint(), admission.allow_private_endpoints).ok()?;
             live.then(|| Candidate {
                 worker: *worker_key,
                 operator: worker.operator,
                 offer: *key,
                 endpoint,
                 x25519: worker.x25519,
-                model: offer.model.clone(),
-                quantisation: offer.quantisation.clone(),
+                model: offer.model().to_owned(),
+                quantisation: offer.quantisation().to_owned(),
                 prices: offer.prices(),
                 context_tokens: offer.context_tokens,
                 live_jobs: worker.live_jobs,
@@ -95,6 +95,8 @@ pub fn ranked<'a>(
 
 #[cfg(test)]
 mod tests {
+    use bytemuck::Zeroable;
+
     use super::*;
 
     const ADMISSION: Admission =
@@ -137,43 +139,18 @@ mod tests {
     }
 
     fn worker(heartbeat_unix_s: i64, endpoint: &str, status: WorkerStatus) -> Worker {
-        Worker {
-            version: 1,
-            status,
-            owner: Pubkey::new_unique(),
-            operator: Pubkey::new_unique(),
-            x25519: [1; 32],
-            live_jobs: 0,
-            bond: 0,
-            earnings: 0,
-            fees_platform: 0,
-            fees_stakers: 0,
-            last_heartbeat_unix_s: heartbeat_unix_s,
-            fees_completed: 0,
-            fees_flagged: 0,
-            jobs_completed: 0,
-            jobs_flagged: 0,
-            endpoint: endpoint.into(),
-        }
+        let mut worker = Worker { x25519: [1; 32], ..Worker::zeroed() };
+        worker.status = status as u8;
+        worker.last_heartbeat_unix_s = heartbeat_unix_s;
+        worker.endpoint[..endpoint.len()].copy_from_slice(endpoint.as_bytes());
+        worker
     }
 
     fn offer(worker: Pubkey, active: bool) -> Offer {
-        Offer {
-            version: 1,
-            active,
-            worker,
-            model_hash: [0; 32],
-            gguf_sha256: [0; 32],
-            tokenizer_sha256: [0; 32],
-            price_in_per_mtok: 1,
-            price_out_per_mtok: 2,
-            charge_min: 3,
-            context_tokens: 2_048,
-            abilities: 0,
-            model: "a/m".into(),
-            revision: String::new(),
-            quantisation: "Q4".into(),
-        }
+        let mut offer = Offer { worker, active: active.into(), ..Offer::zeroed() };
+        offer.model[..3].copy_from_slice(b"a/m");
+        offer.quantisation[..2].copy_from_slice(b"Q4");
+        offer
     }
 
     #[test]

@@ -150,12 +150,13 @@ async fn read(chain: &Chain, admission: Admission) -> Result<Snapshot, ReadError
     let read = tokio::time::timeout(limits::DIRECTORY_DEADLINE, reads).await;
     let (workers, offers, clock, config) = read.map_err(|_| ReadError::Late)??;
     let config = config.ok_or(ReadError::NoMarket)?;
-    let known = offers.iter().map(|(_, offer)| (offer.model.clone(), offer.quantisation.clone()));
+    let known =
+        offers.iter().map(|(_, offer)| (offer.model().to_owned(), offer.quantisation().to_owned()));
     Ok(Snapshot {
         known_models: known.collect(),
         candidates: candidate::candidates(&workers, &offers, clock.unix_s, admission),
         time: ChainTime { slot: clock.slot, unix_s: clock.unix_s },
-        paused: config.paused,
+        paused: config.paused(),
         read_at: Instant::now(),
     })
 }

@@ -31,7 +31,7 @@ impl Settlement {
         let until = Instant::now() + limits::SETTLE_WATCH;
         while Instant::now() < until {
             match self.chain.job(&job.address).await? {
-                Some(found) if found.status == accounts::JobStatus::Settled => {
+                Some(found) if found.status() == accounts::JobStatus::Settled => {
                     return self.record_settled(job, &found).await;
                 }
                 Some(_) => sleep(limits::SETTLE_POLL).await,

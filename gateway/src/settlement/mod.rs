@@ -23,7 +23,7 @@ pub use worker::Workers;
 
 use std::sync::Arc;
 
-use chainference_chain::{Chain, ChainError, Keypair, Lamports, Pubkey, accounts::VAULT_BYTES};
+use chainference_chain::{Chain, ChainError, Keypair, Lamports, Pubkey};
 use serde::Serialize;
 use tokio::sync::OnceCell;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -45,7 +45,7 @@ pub struct Settlement {
     pub tasks: TaskTracker,
     /// Cuts the calls that are still running when there is no more time.
     pub cut: CancellationToken,
-    rents: Arc<OnceCell<Rents>>,
+    job_rent: Arc<OnceCell<Lamports>>,
     live: LiveJobs,
 }
 
@@ -70,14 +70,15 @@ impl Settlement {
             vault: parts.vault,
             tasks: TaskTracker::new(),
             cut: CancellationToken::new(),
-            rents: Arc::default(),
+            job_rent: Arc::default(),
             live: LiveJobs::default(),
         }
     }
 
     /// Asked for once: the chain may be away when the gateway starts.
-    async fn rents(&self) -> Result<Rents, ChainError> {
-        self.rents.get_or_try_init(|| Rents::read(&self.chain)).await.copied()
+    async fn job_rent(&self) -> Result<Lamports, ChainError> {
+        let rent = || self.chain.rent_exempt(prepare::job_bytes());
+        self.job_rent.get_or_try_init(rent).await.copied()
     }
 
     /// The vault's balance, as the client may use it.
@@ -85,14 +86,11 @@ impl Settlement {
     /// # Errors
     /// [`CallError::ChainAway`], [`CallError::NoVault`]
     pub async fn balance(&self) -> Result<Balance, CallError> {
-        let (vault, held, rents) = tokio::try_join!(
-            self.chain.vault(&self.vault),
-            self.chain.balance(&self.vault),
-            self.rents(),
-        )?;
+        let (vault, held) =
+            tokio::try_join!(self.chain.vault(&self.vault), self.chain.balance(&self.vault))?;
         let address = self.vault.to_string();
         let Some(vault) = vault else { return Err(CallError::NoVault { vault: address }) };
-        let free = prepare::free(&vault, held, rents.vault).0;
+        let free = vault.free(held.0).0;
         Ok(Balance { vault: address, free_lamports: free, reserved_lamports: vault.reserved })
     }
 }
@@ -105,21 +103,4 @@ pub struct Balance {
     pub free_lamports: u64,
     /// What live jobs hold.
     pub reserved_lamports: u64,
-}
-
-/// What accounts hold to stay alive.
-#[derive(Clone, Copy, Debug)]
-struct Rents {
-    job: Lamports,
-    vault: Lamports,
-}
-
-impl Rents {
-    async fn read(chain: &Chain) -> Result<Self, ChainError> {
-        let (job, vault) = tokio::try_join!(
-            chain.rent_exempt(prepare::job_bytes()),
-            chain.rent_exempt(VAULT_BYTES)
-        )?;
-        Ok(Self { job, vault })
-    }
 }

@@ -75,7 +75,7 @@ impl Settlement {
         let submitted = self.chain.submit(&transaction).await;
         self.conclude(&transaction, &submitted).await?;
         submitted.map_err(|error| self.refusal(error, job.terms.stake))?;
-        let rent = self.rents().await?.job;
+        let rent = self.job_rent().await?;
         Ok(self.ledger.lock_job(&id, rent, now_unix_ms()).await?)
     }
 
@@ -110,6 +110,7 @@ impl Settlement {
             stake: stake.0,
             max_price_in_per_mtok: candidate.prices.input_per_mtok,
             max_price_out_per_mtok: candidate.prices.output_per_mtok,
+            max_charge_min: candidate.prices.charge_min,
             serve_until_unix_s: snapshot.time.unix_s.saturating_add(limits::SERVE_S),
             blockhash: blockhash.hash,
             last_valid_block_height: blockhash.last_valid_block_height,
@@ -140,27 +141,27 @@ impl Settlement {
         stake: Lamports,
     ) -> Result<Blockhash, CallError> {
         let key = self.key.pubkey();
-        let (vault, balance, held, blockhash, rents) = tokio::try_join!(
+        let (vault, balance, held, blockhash, job_rent) = tokio::try_join!(
             self.chain.vault(&self.vault),
             self.chain.balance(&self.vault),
             self.chain.balance(&key),
             self.chain.blockhash(),
-            self.rents(),
+            self.job_rent(),
         )?;
         let address = self.vault.to_string();
         let Some(vault) = vault else { return Err(CallError::NoVault { vault: address }) };
-        let free = free(&vault, balance, rents.vault);
+        let free = vault.free(balance.0);
         if stake > free {
             return Err(CallError::InsufficientBalance { vault: address, free, needed: stake });
         }
         if vault.owner != key {
-            if vault.delegate != Some(key) {
+            if vault.delegate() != Some(key) {
                 return Err(CallError::NotDelegate { key: key.to_string(), vault: address });
             }
             check_limit(&vault, stake, snapshot.time.unix_s)
                 .map_err(|()| CallError::OverLimit { vault: address, needed: stake })?;
         }
-        let needed = rents.job.plus(JOB_FEES)?;
+        let needed = job_rent.plus(JOB_FEES)?;
         if held < needed {
             return Err(CallError::GatewayUnfunded { key: key.to_string(), held, needed });
         }
@@ -198,11 +199,6 @@ impl Settlement {
         let signature = transaction.signature.to_string();
         Ok(self.ledger.conclude_transaction(&signature, status, error.as_deref()).await?)
     }
-}
-
-/// What of a vault's balance is neither rent nor promised to live jobs.
-pub fn free(vault: &Vault, balance: Lamports, rent: Lamports) -> Lamports {
-    Lamports(balance.0.saturating_sub(rent.0).saturating_sub(vault.reserved))
 }
 
 fn check_limit(vault: &Vault, stake: Lamports, now_unix_s: i64) -> Result<(), ()> {

@@ -62,7 +62,7 @@ impl Settlement {
             finished: finish.is_some(),
         };
         let on_chain = found.as_ref().map(|job| OnChain {
-            status: job.status.into(),
+            status: job.status(),
             claim_until_unix_s: job.claim_until_unix_s,
         });
         let step = next(known, on_chain, now);
@@ -109,8 +109,8 @@ impl Settlement {
         self.conclude(&transaction, &outcome).await?;
         match outcome {
             Ok(()) => {
-                let rents = self.rents().await?;
-                Ok(self.ledger.lock_job(id, rents.job, now_unix_ms()).await?)
+                let rent = self.job_rent().await?;
+                Ok(self.ledger.lock_job(id, rent, now_unix_ms()).await?)
             }
             Err(error @ SubmitError::Unreachable(_)) => Err(error.into()),
             Err(error) => Ok(self.ledger.fail_job(id, &error.to_string(), now_unix_ms()).await?),
@@ -119,8 +119,8 @@ impl Settlement {
 
     async fn end_stored(&self, row: &JobRow) -> Result<(), CallError> {
         if row.status == JobStatus::Submitted {
-            let rents = self.rents().await?;
-            self.ledger.lock_job(&row.id, rents.job, now_unix_ms()).await?;
+            let rent = self.job_rent().await?;
+            self.ledger.lock_job(&row.id, rent, now_unix_ms()).await?;
         }
         let reason = Some("the gateway stopped while it was in use");
         Ok(self.ledger.end_job(&row.id, reason, now_unix_ms()).await?)
@@ -140,7 +140,7 @@ impl Settlement {
     }
 
     async fn expire(&self, job: &Job, found: Option<&accounts::Job>) -> Result<(), CallError> {
-        let locked = found.is_some_and(|found| found.status == accounts::JobStatus::Locked);
+        let locked = found.is_some_and(|found| found.status() == accounts::JobStatus::Locked);
         let worker = locked.then_some(job.terms.worker);
         let expire = instruction::expire(&job.terms.vault, &job.address, worker);
         self.send_stored(job, TransactionKind::Expire, expire).await

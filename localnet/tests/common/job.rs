@@ -39,6 +39,7 @@ impl Market {
             stake: STAKE,
             max_price_in_per_mtok: PRICE_IN,
             max_price_out_per_mtok: PRICE_OUT,
+            max_charge_min: CHARGE_MIN,
             serve_until_unix_s: clock.unix_timestamp + SERVE_S,
             blockhash: self.blockhash().hash,
             last_valid_block_height: u64::MAX,
@@ -114,8 +115,8 @@ impl Market {
             true => self.operator.insecure_clone(),
             false => self.second_provider().operator,
         };
-        let instructions = instruction::claim(&job.claim(Some(totals), is_final));
-        self.send(&instructions, &operator, &[])
+        let claim = instruction::claim(&job.claim(Some(totals), is_final));
+        self.send(&[claim], &operator, &[])
     }
 
     pub fn close_instruction(
@@ -124,7 +125,7 @@ impl Market {
         closer: &Pubkey,
         feedback: Feedback,
     ) -> Instruction {
-        let feedback = (feedback != Feedback::None).then_some((job.terms.worker, feedback));
+        let feedback = feedback.is_some().then_some((job.terms.worker, feedback));
         instruction::close(&instruction::CloseRequest {
             closer: *closer,
             vault: job.terms.vault,
@@ -148,7 +149,6 @@ impl TestJob {
             worker: terms.worker,
             vault: terms.vault,
             job: self.address,
-            session_key: terms.session_key,
             voucher: totals.map(|totals| (totals, self.vouch(totals))),
             is_final,
         }
@@ -169,6 +169,7 @@ pub fn publish_args(terms: &JobTerms) -> PublishArgs {
         stake: terms.stake,
         max_price_in_per_mtok: terms.max_price_in_per_mtok,
         max_price_out_per_mtok: terms.max_price_out_per_mtok,
+        max_charge_min: terms.max_charge_min,
         serve_until_unix_s: terms.serve_until_unix_s,
         filters: Filters::default(),
         allowed: Vec::new(),

@@ -7,13 +7,6 @@ use litesvm::LiteSVM;
 use super::keys::{Client, Provider, key};
 use super::*;
 
-/// How a market cuts what its jobs cost.
-#[derive(Clone, Copy, Debug)]
-pub enum Preset {
-    Open,
-    Far,
-}
-
 pub struct Market {
     pub svm: LiteSVM,
     /// Upgrade authority, then admin.
@@ -87,11 +80,7 @@ impl Market {
 
     pub fn with_preset(preset: Preset) -> Self {
         let mut market = Self::empty();
-        let shares = match preset {
-            Preset::Open => SharesBps { worker: 9_000, stakers: 0, platform: 1_000 },
-            Preset::Far => SharesBps { worker: 6_000, stakers: 2_000, platform: 2_000 },
-        };
-        market.initialize(shares).unwrap();
+        market.initialize(preset).unwrap();
         for client in [market.client(), market.second_client()] {
             market.open_vault(&client);
         }
@@ -165,20 +154,23 @@ impl Market {
         registration(&self.operator.pubkey(), bond)
     }
 
-    pub fn initialize_args(&self, shares: SharesBps) -> InitializeArgs {
+    pub fn initialize_args(&self, preset: Preset) -> InitializeArgs {
         InitializeArgs {
-            shares,
+            preset,
             platform_payout: self.platform,
             stakers_payout: self.stakers,
             bond_min: BOND,
             reputation_prior: 2_000,
+            rated_fees_min: 10_000,
+            bond_cooldown_s: BOND_COOLDOWN_S,
             grace_s: GRACE_S,
+            heartbeat_s: HEARTBEAT_S,
         }
     }
 
-    pub fn initialize(&mut self, shares: SharesBps) -> Result<(), Refusal> {
+    pub fn initialize(&mut self, preset: Preset) -> Result<(), Refusal> {
         let admin = self.admin.insecure_clone();
-        let args = self.initialize_args(shares);
+        let args = self.initialize_args(preset);
         self.send(&[instruction::initialize(&admin.pubkey(), args)], &admin, &[])
     }
 
@@ -199,7 +191,7 @@ impl Market {
         let key = provider.owner.pubkey();
         let worker = [
             instruction::register_worker(&key, registration(&provider.operator.pubkey(), BOND)),
-            instruction::post_offer(&key, offer_args(MODEL)),
+            instruction::post_offer(&key, &provider.worker(), offer_args(MODEL)),
         ];
         self.send(&worker, &provider.owner, &[]).unwrap();
     }

@@ -26,6 +26,8 @@ pub const PRICE_IN: u64 = 600_000;
 pub const PRICE_OUT: u64 = 1_200_000;
 pub const CHARGE_MIN: u64 = 2_000;
 pub const GRACE_S: u32 = 600;
+pub const BOND_COOLDOWN_S: u32 = 3_600;
+pub const HEARTBEAT_S: u32 = 120;
 pub const SERVE_S: i64 = 300;
 /// A delegate's period.
 pub const PERIOD_S: u32 = 86_400;

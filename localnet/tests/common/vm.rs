@@ -57,9 +57,9 @@ impl Market {
 
     /// An account of the program, read as it lies on chain.
     #[track_caller]
-    pub fn load<T: anchor_lang::AccountDeserialize>(&self, key: &Pubkey) -> T {
+    pub fn load<T: chainference_chain::accounts::Stored>(&self, key: &Pubkey) -> T {
         let account = self.account(key).expect("the account exists");
-        T::try_deserialize(&mut account.data.as_slice()).expect("an account of this kind")
+        T::read(&account.data).expect("an account of this kind")
     }
 
     /// Replaces an account's bytes: only for what no instruction can bring about.

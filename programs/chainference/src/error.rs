@@ -23,6 +23,8 @@ pub enum ProgramErrorCode {
     NotWorkerOwner = 4,
     #[msg("only the worker's operator may do this")]
     NotOperator = 5,
+    #[msg("only the worker's owner or its operator may do this")]
+    NotWorkerAgent = 6,
 
     // 6,530: accounts that don't belong together
     #[msg("this is not the job's vault")]
@@ -57,11 +59,21 @@ pub enum ProgramErrorCode {
     NothingOwed = 69,
     #[msg("feedback is for jobs that were paid for")]
     NothingPaid = 70,
+    #[msg("the bond's cooldown is not over")]
+    BondCoolingDown = 71,
+    #[msg("an active worker must be set to retiring first")]
+    WorkerActive = 72,
+    #[msg("only jobs of two workers, for the same client and the same model, can be compared")]
+    NotComparable = 73,
+    #[msg("a speed is a number of basis points, at most 10,000")]
+    BadFeedback = 74,
+    #[msg("the cooldown is at most 30 days; a heartbeat's window is 30 seconds to a day")]
+    BadLimits = 75,
 
     // 6,600: vouchers
-    #[msg("a claim with a voucher needs the Ed25519 instruction right before it")]
-    NoVoucherSignature = 100,
-    #[msg("the Ed25519 instruction must hold this job's voucher, signed once by its session key")]
+    #[msg("a claim without a voucher must be final: it lets the job go")]
+    NoVoucher = 100,
+    #[msg("the voucher must be signed by the job's session key over this job and these totals")]
     BadVoucherSignature = 101,
 
     // 6,690: never

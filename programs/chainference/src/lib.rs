@@ -9,6 +9,7 @@
 use anchor_lang::prelude::*;
 
 pub mod error;
+pub mod events;
 pub mod instructions;
 mod money;
 pub mod seeds;
@@ -16,6 +17,7 @@ pub mod state;
 pub mod voucher;
 
 pub use instructions::*;
+use state::FeePart;
 
 declare_id!("DzPGL64wnU2CnPDGLBYerc9dKbnrWjxc3UWKYeQ8snRm");
 
@@ -25,12 +27,10 @@ pub mod chainference {
 
     // The market's configuration.
 
-    #[access_control(ctx.accounts.validate(&args))]
     pub fn initialize(ctx: Context<Initialize>, args: InitializeArgs) -> Result<()> {
         Initialize::handle(ctx, args)
     }
 
-    #[access_control(ctx.accounts.validate(&args))]
     pub fn update_config(ctx: Context<UpdateConfig>, args: UpdateConfigArgs) -> Result<()> {
         UpdateConfig::handle(ctx, args)
     }
@@ -46,7 +46,6 @@ pub mod chainference {
         RegisterWorker::handle(ctx, args)
     }
 
-    #[access_control(ctx.accounts.validate(&args))]
     pub fn update_worker(ctx: Context<UpdateWorker>, args: UpdateWorkerArgs) -> Result<()> {
         UpdateWorker::handle(ctx, args)
     }
@@ -55,7 +54,6 @@ pub mod chainference {
         Heartbeat::handle(ctx)
     }
 
-    #[access_control(ctx.accounts.validate(&args))]
     pub fn post_offer(ctx: Context<PostOffer>, args: PostOfferArgs) -> Result<()> {
         PostOffer::handle(ctx, args)
     }
@@ -76,6 +74,11 @@ pub mod chainference {
         SweepFees::handle(ctx)
     }
 
+    pub fn withdraw_fees(ctx: Context<WithdrawFees>, part: FeePart) -> Result<()> {
+        WithdrawFees::handle(ctx, part)
+    }
+
+    #[access_control(ctx.accounts.validate())]
     pub fn retire_worker(ctx: Context<RetireWorker>) -> Result<()> {
         RetireWorker::handle(ctx)
     }
@@ -94,7 +97,6 @@ pub mod chainference {
         SetDelegate::handle(ctx, args)
     }
 
-    #[access_control(ctx.accounts.validate(lamports))]
     pub fn withdraw(ctx: Context<Withdraw>, lamports: u64) -> Result<()> {
         Withdraw::handle(ctx, lamports)
     }
@@ -132,8 +134,17 @@ pub mod chainference {
         Expire::handle(ctx)
     }
 
-    #[access_control(ctx.accounts.validate(&args))]
-    pub fn close(ctx: Context<Close>, args: CloseArgs) -> Result<()> {
-        Close::handle(ctx, args)
+    pub fn top_up(ctx: Context<TopUp>, lamports: u64) -> Result<()> {
+        TopUp::handle(ctx, lamports)
+    }
+
+    #[access_control(ctx.accounts.validate(&feedback))]
+    pub fn close(ctx: Context<Close>, feedback: Feedback) -> Result<()> {
+        Close::handle(ctx, feedback)
+    }
+
+    #[access_control(ctx.accounts.validate())]
+    pub fn compare(ctx: Context<Compare>, preferred: Preferred) -> Result<()> {
+        Compare::handle(ctx, preferred)
     }
 }

@@ -10,3 +10,5 @@ pub const OFFER: &[u8] = b"offer";
 pub const VAULT: &[u8] = b"vault";
 /// `["job", vault, session_key, open_slot as u64 little-endian]`
 pub const JOB: &[u8] = b"job";
+/// `["treasury"]`: the market's one treasury.
+pub const TREASURY: &[u8] = b"treasury";

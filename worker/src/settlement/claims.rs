@@ -58,13 +58,11 @@ impl Shared {
             worker: job.terms.worker,
             vault: job.terms.vault,
             job: job.address,
-            session_key: job.terms.session_key,
             voucher: vouched.map(|voucher| (voucher.totals, voucher.signature)),
             is_final: true,
         };
-        let instructions = instruction::claim(&request);
-        let signed =
-            SignedTransaction::sign(&instructions, &self.settings.operator, &[], &blockhash);
+        let claim = instruction::claim(&request);
+        let signed = SignedTransaction::sign(&[claim], &self.settings.operator, &[], &blockhash);
         let totals = vouched.map_or(Totals::ZERO, |voucher| voucher.totals);
         Some(match signed {
             Ok(signed) => self.store_claim(job, signed, totals).await,
@@ -155,7 +153,7 @@ impl Shared {
         job: &Arc<Job>,
         found: &ChainJob,
     ) -> Result<(), SettlementError> {
-        if found.status == JobStatus::Locked {
+        if found.status() == JobStatus::Locked {
             let write = Write::Lock {
                 job: job.address,
                 prices: found.prices(),
@@ -184,7 +182,7 @@ impl Shared {
 }
 
 pub(super) fn on_chain(found: &ChainJob) -> OnChain {
-    match found.status {
+    match found.status() {
         JobStatus::Open => OnChain::Open,
         JobStatus::Locked => {
             OnChain::Locked { claim_until_unix_s: found.claim_until_unix_s, prices: found.prices() }

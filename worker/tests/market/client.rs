@@ -84,6 +84,7 @@ impl Client {
             stake,
             max_price_in_per_mtok: offer.price_in_per_mtok,
             max_price_out_per_mtok: offer.price_out_per_mtok,
+            max_charge_min: offer.charge_min,
             serve_until_unix_s: clock.unix_s + 600,
             blockhash: blockhash.hash,
             last_valid_block_height: blockhash.last_valid_block_height,
@@ -107,7 +108,7 @@ impl Client {
     #[expect(clippy::disallowed_methods, reason = "a test's seals may be as random as they like")]
     pub async fn call(&self, job: &Job, call: u32, ask: Ask) -> Result<Answer, Refused> {
         let worker = self.chain_key();
-        let model = if ask.model.is_empty() { self.offer.1.model.clone() } else { ask.model };
+        let model = if ask.model.is_empty() { self.offer.1.model().to_owned() } else { ask.model };
         let message =
             Message { role: "user".into(), content: MessageContent::Text(ask.prompt), name: None };
         let chat = Chat {

@@ -41,7 +41,7 @@ async fn a_call_is_streamed_vouched_and_claimed_to_the_lamport() {
     assert_eq!(vault_before.0 - place.chain.balance(&client.vault).await.unwrap().0, cost);
     let record = worker.record().await;
     assert_eq!(record.earnings - earned_before, cost * 9 / 10);
-    assert_eq!((record.live_jobs, record.jobs_completed), (0, 1));
+    assert_eq!((record.live_jobs, record.reputation.jobs_completed), (0, 1));
     client.eventually("/metrics", "chainference_worker_claims_total{end=\"landed\"} ").await;
     worker.stop().await;
 }
@@ -172,7 +172,7 @@ async fn a_restarted_worker_claims_what_it_is_owed_once() {
     let again = client.call(&unused, 0, Ask::short()).await.unwrap().vouching(&client).await;
     client.vouch(&unused, again.totals, true).await.unwrap();
     place.settled(&unused).await;
-    assert_eq!(worker.record().await.jobs_completed, 2);
+    assert_eq!(worker.record().await.reputation.jobs_completed, 2);
     worker.stop().await;
 }
 

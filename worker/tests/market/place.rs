@@ -7,12 +7,14 @@ use std::process::{Child, Command, Stdio};
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use chainference_chain::accounts::{InitializeArgs, Job as ChainJob, JobStatus, Worker as Record};
+use chainference_chain::accounts::{
+    InitializeArgs, Job as ChainJob, JobStatus, Preset, Worker as Record,
+};
 use chainference_chain::{
     Chain, Commitment, Endpoints, Instruction, Keypair, Lamports, PROGRAM_ID, SignedTransaction,
     Signer, address, instruction,
 };
-use chainference_market::{Prices, Shares};
+use chainference_market::Prices;
 use chainference_worker::models::{Hub, ModelSource, ModelStore};
 use chainference_worker::{Options, WorkerError};
 use tempfile::TempDir;
@@ -117,12 +119,15 @@ impl Place {
         }
         let me = self.wallet.pubkey();
         let args = InitializeArgs {
-            shares: Shares::OPEN.into(),
+            preset: Preset::Open,
             platform_payout: me,
             stakers_payout: me,
             bond_min: SOL,
             reputation_prior: 0,
+            rated_fees_min: 0,
+            bond_cooldown_s: 0,
             grace_s: 600,
+            heartbeat_s: 120,
         };
         let vault = address::vault(&me);
         let deposit = instruction::deposit(&me, &vault, Lamports(10 * SOL));
@@ -172,7 +177,7 @@ impl Place {
     }
 
     pub async fn status(&self, job: &Job) -> JobStatus {
-        self.chain.job(&job.terms.job()).await.unwrap().expect("the job is on chain").status
+        self.chain.job(&job.terms.job()).await.unwrap().expect("the job is on chain").status()
     }
 
     /// The job once it is settled.
@@ -180,7 +185,7 @@ impl Place {
         let settled = async {
             loop {
                 match self.chain.job(&job.terms.job()).await {
-                    Ok(Some(found)) if found.status == JobStatus::Settled => return found,
+                    Ok(Some(found)) if found.status() == JobStatus::Settled => return found,
                     _ => tokio::time::sleep(Duration::from_millis(50)).await,
                 }
             }

@@ -6,7 +6,7 @@ const NOW: i64 = 1_000_000;
 const SLOT: u64 = 50_000;
 const NEW: NewJob = NewJob {
     stake: Lamports(10_000),
-    highest: Prices { input_per_mtok: 1_000_000, output_per_mtok: 1_000_000, charge_min: 0 },
+    highest: Prices { input_per_mtok: 1_000_000, output_per_mtok: 1_000_000, charge_min: 20_000 },
     open_slot: SLOT,
     serve_until_unix_s: NOW + 300,
     grace_s: GRACE_S_MIN,
@@ -94,6 +94,7 @@ fn lock_refuses_prices_beyond_the_clients() {
         with(Prices { output_per_mtok: 1_000_001, ..at }),
         Err(MarketError::PriceTooHigh),
     );
+    check(open(), with(Prices { charge_min: 20_001, ..at }), Err(MarketError::PriceTooHigh));
     check(open(), with(Prices { charge_min: 10_001, ..at }), Err(MarketError::StakeTooSmall));
     check(open(), with(Prices { charge_min: 10_000, ..at }), Ok(Status::Locked));
 }
@@ -153,7 +154,7 @@ fn what_is_topped_up_can_be_claimed_and_returns_with_the_rest() {
     let more = Claim::Partial(totals(NEW.stake.0 + 5, 0));
     assert_eq!(job.claim(more, NOW), Err(MarketError::BeyondStake));
     job.top_up(Lamports(7), NOW).unwrap();
-    assert_eq!((job.stake.0, job.highest.charge_min), (NEW.stake.0 + 7, NEW.stake.0 + 7));
+    assert_eq!(job.stake.0, NEW.stake.0 + 7);
     assert_eq!(job.terms, Some(TERMS));
     assert_eq!(job.claim(more, NOW).unwrap().paid, Lamports(5));
     assert_eq!(job.expire(job.claim_until_unix_s), Ok(Lamports(2)));

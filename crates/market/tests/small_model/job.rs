@@ -13,7 +13,7 @@ const STAKE: u64 = 2;
 const STAKE_MAX: u64 = 6;
 const TOKENS_MAX: u64 = 7;
 const HIGHEST: Prices =
-    Prices { input_per_mtok: 500_000, output_per_mtok: 1_000_000, charge_min: STAKE };
+    Prices { input_per_mtok: 500_000, output_per_mtok: 1_000_000, charge_min: STAKE + 2 };
 
 #[derive(Clone, Copy, Debug)]
 enum Step {
@@ -92,7 +92,7 @@ fn steps(job: &Job) -> Vec<Step> {
 }
 
 /// The offers that try to lock it: at the client's highest prices, cheaper, and beyond each of them.
-fn terms(job: &Job) -> [Terms; 6] {
+fn terms(job: &Job) -> [Terms; 7] {
     let far = Preset::Far.shares();
     let at = |input_per_mtok, output_per_mtok, charge_min| Prices {
         input_per_mtok,
@@ -106,6 +106,7 @@ fn terms(job: &Job) -> [Terms; 6] {
         (HIGHEST.input_per_mtok + 1, 0, 0, far),
         (0, HIGHEST.output_per_mtok + 1, 0, far),
         (0, 0, job.stake.0 + 1, far),
+        (0, 0, HIGHEST.charge_min + 1, far),
     ]
     .map(|(input, output, min, shares)| Terms { prices: at(input, output, min), shares })
 }
@@ -126,6 +127,7 @@ fn refusal(job: &Job, step: Step) -> Option<MarketError> {
             (now >= SERVE_UNTIL, MarketError::TooLateToLock),
             (terms.prices.input_per_mtok > HIGHEST.input_per_mtok, MarketError::PriceTooHigh),
             (terms.prices.output_per_mtok > HIGHEST.output_per_mtok, MarketError::PriceTooHigh),
+            (terms.prices.charge_min > HIGHEST.charge_min, MarketError::PriceTooHigh),
             (terms.prices.charge_min > job.stake.0, MarketError::StakeTooSmall),
         ],
         (Status::Open, Cancel(_)) | (Status::Locked, Finish(_)) => vec![],
@@ -175,11 +177,7 @@ fn expected(job: &Job, step: Step) -> Job {
             Job { claim_until_unix_s: soonest.min(job.claim_until_unix_s), ..*job }
         }
         Cancel(now) | Expire(now) => settled(now),
-        TopUp(lamports, _) => {
-            let stake = job.stake.0 + lamports;
-            let highest = Prices { charge_min: stake, ..HIGHEST };
-            Job { stake: Lamports(stake), highest, ..*job }
-        }
+        TopUp(lamports, _) => Job { stake: Lamports(job.stake.0 + lamports), ..*job },
     }
 }
 

@@ -1,6 +1,7 @@
 use anchor_lang::prelude::*;
 
 use crate::error::ProgramErrorCode;
+use crate::events::ConfigChanged;
 use crate::seeds;
 use crate::state::Config;
 
@@ -9,16 +10,16 @@ use crate::state::Config;
 pub struct AcceptAdmin<'info> {
     /// The pending admin.
     pub new_admin: Signer<'info>,
-    #[account(mut, seeds = [seeds::CONFIG], bump = config.bump,
-        constraint = config.pending_admin == Some(new_admin.key()) @ ProgramErrorCode::NotAdmin)]
-    pub config: Account<'info, Config>,
+    #[account(mut, seeds = [seeds::CONFIG], bump = config.load()?.bump,
+        constraint = config.load()?.pending_admin() == Some(new_admin.key()) @ ProgramErrorCode::NotAdmin)]
+    pub config: AccountLoader<'info, Config>,
 }
 
 impl AcceptAdmin<'_> {
     pub fn handle(ctx: Context<Self>) -> Result<()> {
-        let config = &mut ctx.accounts.config;
-        config.admin = ctx.accounts.new_admin.key();
-        config.pending_admin = None;
+        let config = &mut *ctx.accounts.config.load_mut()?;
+        config.admin = std::mem::take(&mut config.pending_admin);
+        emit!(ConfigChanged::of(config));
         Ok(())
     }
 }

@@ -1,6 +1,7 @@
 use anchor_lang::prelude::*;
 
 use crate::error::{FromMarket, ProgramErrorCode};
+use crate::events::JobFinished;
 use crate::state::{Job, Vault};
 
 /// The client wants no more of a job: its worker has one grace period left to claim. How a client leaves
@@ -8,18 +9,21 @@ use crate::state::{Job, Vault};
 #[derive(Accounts)]
 pub struct Finish<'info> {
     /// The vault's owner or delegate.
-    #[account(constraint = vault.is_client(client.key) @ ProgramErrorCode::NotClient)]
+    #[account(constraint = vault.load()?.is_client(client.key) @ ProgramErrorCode::NotClient)]
     pub client: Signer<'info>,
-    pub vault: Account<'info, Vault>,
+    pub vault: AccountLoader<'info, Vault>,
     #[account(mut, has_one = vault @ ProgramErrorCode::WrongVault)]
-    pub job: Box<Account<'info, Job>>,
+    pub job: AccountLoader<'info, Job>,
 }
 
 impl Finish<'_> {
     pub fn handle(ctx: Context<Self>) -> Result<()> {
-        let job = &mut ctx.accounts.job;
-        let mut rules = job.rules()?;
+        let job = &ctx.accounts.job;
+        let stored = &mut *job.load_mut()?;
+        let mut rules = stored.rules()?;
         rules.finish(Clock::get()?.unix_timestamp).or_refuse()?;
-        job.store(&rules)
+        stored.store(&rules)?;
+        emit!(JobFinished { job: job.key(), claim_until_unix_s: stored.claim_until_unix_s });
+        Ok(())
     }
 }

@@ -1,33 +1,38 @@
 use anchor_lang::prelude::*;
-use chainference_market::limits::{GRACE_S_MAX, GRACE_S_MIN};
-use chainference_market::MarketError;
 
-use crate::error::{FromMarket, ProgramErrorCode};
+use crate::error::ProgramErrorCode;
+use crate::events::ConfigChanged;
 use crate::program::Chainference;
 use crate::seeds;
-use crate::state::{Config, SharesBps, LAYOUT_VERSION};
+use crate::state::{Config, Preset, Stored, Treasury};
 
 #[derive(AnchorSerialize, AnchorDeserialize, Clone, Debug)]
 pub struct InitializeArgs {
-    pub shares: SharesBps,
+    pub preset: Preset,
     pub platform_payout: Pubkey,
     pub stakers_payout: Pubkey,
     /// Lamports.
     pub bond_min: u64,
     /// Lamports of platform fees, see `Config`.
     pub reputation_prior: u64,
+    /// Lamports of platform fees, see `Config`.
+    pub rated_fees_min: u64,
+    pub bond_cooldown_s: u32,
     pub grace_s: u32,
+    pub heartbeat_s: u32,
 }
 
-/// Makes the market's configuration, once. Only the program's upgrade authority may: else whoever is
-/// first after a deployment would own the market's fees.
+/// Makes the market's configuration and its treasury, once. Only the program's upgrade authority may: else
+/// whoever is first after a deployment would own the market's fees.
 #[derive(Accounts)]
 pub struct Initialize<'info> {
     /// Upgrade authority of the program; becomes the admin and pays the rent.
     #[account(mut)]
     pub authority: Signer<'info>,
-    #[account(init, payer = authority, space = 8 + Config::INIT_SPACE, seeds = [seeds::CONFIG], bump)]
-    pub config: Account<'info, Config>,
+    #[account(init, payer = authority, space = Config::BYTES, seeds = [seeds::CONFIG], bump)]
+    pub config: AccountLoader<'info, Config>,
+    #[account(init, payer = authority, space = Treasury::BYTES, seeds = [seeds::TREASURY], bump)]
+    pub treasury: AccountLoader<'info, Treasury>,
     /// This program: names its data account.
     #[account(constraint = program.programdata_address()? == Some(program_data.key())
         @ ProgramErrorCode::NotUpgradeAuthority)]
@@ -40,34 +45,28 @@ pub struct Initialize<'info> {
 }
 
 impl Initialize<'_> {
-    pub fn validate(&self, args: &InitializeArgs) -> Result<()> {
-        args.shares.checked()?;
-        check_grace(args.grace_s)
-    }
-
     pub fn handle(ctx: Context<Self>, args: InitializeArgs) -> Result<()> {
-        ctx.accounts.config.set_inner(Config {
-            version: LAYOUT_VERSION,
-            bump: ctx.bumps.config,
-            admin: ctx.accounts.authority.key(),
-            pending_admin: None,
-            shares: args.shares,
+        let Initialize { authority, config, treasury, .. } = ctx.accounts;
+        treasury.load_init()?.rent = Rent::get()?.minimum_balance(Treasury::BYTES);
+        let mut config = config.load_init()?;
+        *config = Config {
+            admin: authority.key(),
+            pending_admin: Pubkey::default(),
             platform_payout: args.platform_payout,
             stakers_payout: args.stakers_payout,
             bond_min: args.bond_min,
             reputation_prior: args.reputation_prior,
+            rated_fees_min: args.rated_fees_min,
+            bond_cooldown_s: args.bond_cooldown_s,
             grace_s: args.grace_s,
-            paused: false,
-        });
+            heartbeat_s: args.heartbeat_s,
+            preset: args.preset as u8,
+            paused: 0,
+            bump: ctx.bumps.config,
+            padding: 0,
+        };
+        config.check()?;
+        emit!(ConfigChanged::of(&config));
         Ok(())
-    }
-}
-
-/// Refuses a grace period that publishes would be refused with.
-pub(crate) fn check_grace(grace_s: u32) -> Result<()> {
-    if (GRACE_S_MIN..=GRACE_S_MAX).contains(&grace_s) {
-        Ok(())
-    } else {
-        Err(MarketError::BadGrace).or_refuse()
     }
 }

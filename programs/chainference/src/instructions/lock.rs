@@ -1,7 +1,8 @@
 use anchor_lang::prelude::*;
-use chainference_market::{MarketError, Terms};
+use chainference_market::Terms;
 
 use crate::error::{FromMarket, ProgramErrorCode};
+use crate::events::JobLocked;
 use crate::seeds;
 use crate::state::{Config, Job, Offer, Vault, Worker, WorkerStatus};
 
@@ -11,38 +12,56 @@ use crate::state::{Config, Job, Offer, Vault, Worker, WorkerStatus};
 pub struct Lock<'info> {
     /// The worker's hot key.
     pub operator: Signer<'info>,
-    #[account(seeds = [seeds::CONFIG], bump = config.bump,
-        constraint = !config.paused @ ProgramErrorCode::Paused)]
-    pub config: Account<'info, Config>,
+    #[account(seeds = [seeds::CONFIG], bump = config.load()?.bump,
+        constraint = !config.load()?.paused() @ ProgramErrorCode::Paused)]
+    pub config: AccountLoader<'info, Config>,
     /// Who the client is: no worker serves itself.
-    pub vault: Box<Account<'info, Vault>>,
+    pub vault: AccountLoader<'info, Vault>,
     #[account(mut, has_one = vault @ ProgramErrorCode::WrongVault)]
-    pub job: Box<Account<'info, Job>>,
+    pub job: AccountLoader<'info, Job>,
     #[account(mut, has_one = operator @ ProgramErrorCode::NotOperator)]
-    pub worker: Box<Account<'info, Worker>>,
-    /// This worker's offer of the job's model; [`Job::admit`] checks it.
-    pub offer: Box<Account<'info, Offer>>,
+    pub worker: AccountLoader<'info, Worker>,
+    /// This worker's offer of the job's model.
+    #[account(has_one = worker @ ProgramErrorCode::WrongOffer)]
+    pub offer: AccountLoader<'info, Offer>,
 }
 
 impl Lock<'_> {
     pub fn validate(&self) -> Result<()> {
-        let Lock { config, vault, job, worker, offer, .. } = self;
-        require!(worker.status == WorkerStatus::Active, ProgramErrorCode::WorkerRetiring);
-        let keys = [worker.owner, worker.operator];
-        let is_client = keys.iter().any(|key| vault.is_client(key) || job.authority == *key);
-        require!(!is_client, ProgramErrorCode::WorkerIsClient);
-        job.admit(&worker.key(), worker, offer, config.reputation_prior)
+        let (job, worker) = (self.job.load()?, self.worker.load()?);
+        require!(worker.status() == WorkerStatus::Active, ProgramErrorCode::WorkerRetiring);
+        let vault = self.vault.load()?;
+        let is_client = |key| vault.is_client(key) || job.authority == *key;
+        let is_own = is_client(&worker.owner) || is_client(&worker.operator);
+        require!(!is_own, ProgramErrorCode::WorkerIsClient);
+        let data = self.job.as_ref().try_borrow_data()?;
+        let allowed = Job::allowed(&data);
+        let is_named = allowed.is_empty() || allowed.contains(&self.worker.key());
+        require!(is_named, ProgramErrorCode::WorkerNotAllowed);
+        job.admit(&worker, &*self.offer.load()?, self.config.load()?.reputation_prior)
     }
 
     pub fn handle(ctx: Context<Self>) -> Result<()> {
         let Lock { config, job, worker, offer, .. } = ctx.accounts;
-        let mut rules = job.rules()?;
-        let terms = Terms { prices: offer.prices(), shares: config.shares.checked()? };
-        rules.lock(terms, Clock::get()?.unix_timestamp).or_refuse()?;
-        job.worker = worker.key();
-        job.store(&rules)?;
-        worker.live_jobs =
-            worker.live_jobs.checked_add(1).ok_or(MarketError::Overflow).or_refuse()?;
+        let now_unix_s = Clock::get()?.unix_timestamp;
+        let (stored, record) = (&mut *job.load_mut()?, &mut *worker.load_mut()?);
+        let (shares, rating_bps) = config.load()?.shares_for(&record.reputation.into(), now_unix_s);
+        let mut rules = stored.rules()?;
+        rules.lock(Terms { prices: offer.load()?.prices(), shares }, now_unix_s).or_refuse()?;
+        stored.worker = worker.key();
+        stored.rating_bps = rating_bps;
+        stored.store(&rules)?;
+        record.job_locked()?;
+        emit!(JobLocked {
+            job: job.key(),
+            worker: stored.worker,
+            price_in_per_mtok: stored.price_in_per_mtok,
+            price_out_per_mtok: stored.price_out_per_mtok,
+            charge_min: stored.charge_min,
+            worker_bps: stored.worker_bps,
+            stakers_bps: stored.stakers_bps,
+            rating_bps,
+        });
         Ok(())
     }
 }

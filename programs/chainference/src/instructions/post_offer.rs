@@ -1,9 +1,9 @@
 use anchor_lang::prelude::*;
-use chainference_market::limits::{MODEL_BYTES_MAX, QUANTISATION_BYTES_MAX, REVISION_BYTES_MAX};
 
-use crate::error::{refuse, ProgramErrorCode};
+use crate::error::ProgramErrorCode;
+use crate::events::OfferPosted;
 use crate::seeds;
-use crate::state::{model_hash, Config, Offer, Worker, LAYOUT_VERSION};
+use crate::state::{model_hash, Config, Offer, Stored, Text, Worker};
 
 #[derive(AnchorSerialize, AnchorDeserialize, Clone, Debug)]
 pub struct PostOfferArgs {
@@ -27,54 +27,48 @@ pub struct PostOfferArgs {
 #[derive(Accounts)]
 #[instruction(args: PostOfferArgs)]
 pub struct PostOffer<'info> {
-    /// The worker's owner; pays the rent.
+    /// The worker's owner or operator; pays the rent.
     #[account(mut)]
-    pub owner: Signer<'info>,
-    #[account(seeds = [seeds::CONFIG], bump = config.bump,
-        constraint = !config.paused @ ProgramErrorCode::Paused)]
-    pub config: Account<'info, Config>,
-    #[account(has_one = owner @ ProgramErrorCode::NotWorkerOwner)]
-    pub worker: Account<'info, Worker>,
-    #[account(init, payer = owner, space = 8 + Offer::INIT_SPACE,
+    pub agent: Signer<'info>,
+    #[account(seeds = [seeds::CONFIG], bump = config.load()?.bump,
+        constraint = !config.load()?.paused() @ ProgramErrorCode::Paused)]
+    pub config: AccountLoader<'info, Config>,
+    #[account(constraint = worker.load()?.is_agent(agent.key) @ ProgramErrorCode::NotWorkerAgent)]
+    pub worker: AccountLoader<'info, Worker>,
+    #[account(init, payer = agent, space = Offer::BYTES,
         seeds = [seeds::OFFER, worker.key().as_ref(), &model_hash(&args.model, &args.quantisation)], bump)]
-    pub offer: Account<'info, Offer>,
+    pub offer: AccountLoader<'info, Offer>,
     pub system_program: Program<'info, System>,
 }
 
 impl PostOffer<'_> {
-    pub fn validate(&self, args: &PostOfferArgs) -> Result<()> {
-        check_name(&args.model, MODEL_BYTES_MAX)?;
-        check_name(&args.revision, REVISION_BYTES_MAX)?;
-        check_name(&args.quantisation, QUANTISATION_BYTES_MAX)
-    }
-
     pub fn handle(ctx: Context<Self>, args: PostOfferArgs) -> Result<()> {
-        ctx.accounts.offer.set_inner(Offer {
-            version: LAYOUT_VERSION,
-            active: true,
-            worker: ctx.accounts.worker.key(),
-            model_hash: model_hash(&args.model, &args.quantisation),
-            gguf_sha256: args.gguf_sha256,
-            tokenizer_sha256: args.tokenizer_sha256,
-            price_in_per_mtok: args.price_in_per_mtok,
-            price_out_per_mtok: args.price_out_per_mtok,
-            charge_min: args.charge_min,
-            context_tokens: args.context_tokens,
-            abilities: args.abilities,
+        let PostOffer { agent, worker, offer, .. } = ctx.accounts;
+        let mut stored = offer.load_init()?;
+        stored.worker = worker.key();
+        stored.payer = agent.key();
+        stored.model_hash = model_hash(&args.model, &args.quantisation);
+        stored.gguf_sha256 = args.gguf_sha256;
+        stored.tokenizer_sha256 = args.tokenizer_sha256;
+        stored.price_in_per_mtok = args.price_in_per_mtok;
+        stored.price_out_per_mtok = args.price_out_per_mtok;
+        stored.charge_min = args.charge_min;
+        stored.context_tokens = args.context_tokens;
+        stored.abilities = args.abilities;
+        stored.model.set_text(&args.model)?;
+        stored.revision.set_text(&args.revision)?;
+        stored.quantisation.set_text(&args.quantisation)?;
+        stored.active = 1;
+        emit!(OfferPosted {
+            offer: offer.key(),
+            worker: stored.worker,
             model: args.model,
             revision: args.revision,
             quantisation: args.quantisation,
+            price_in_per_mtok: args.price_in_per_mtok,
+            price_out_per_mtok: args.price_out_per_mtok,
+            charge_min: args.charge_min,
         });
         Ok(())
-    }
-}
-
-/// A name without spaces and control characters, of at most `bytes_max`.
-fn check_name(name: &str, bytes_max: usize) -> Result<()> {
-    let is_plain = name.bytes().all(|byte| byte.is_ascii_graphic());
-    if is_plain && (1..=bytes_max).contains(&name.len()) {
-        Ok(())
-    } else {
-        refuse(ProgramErrorCode::BadText)
     }
 }

@@ -1,6 +1,7 @@
 use anchor_lang::prelude::*;
 
 use crate::error::ProgramErrorCode;
+use crate::events::DelegateSet;
 use crate::state::Vault;
 
 #[derive(AnchorSerialize, AnchorDeserialize, Clone, Debug)]
@@ -18,15 +19,17 @@ pub struct SetDelegateArgs {
 pub struct SetDelegate<'info> {
     pub owner: Signer<'info>,
     #[account(mut, has_one = owner @ ProgramErrorCode::NotVaultOwner)]
-    pub vault: Account<'info, Vault>,
+    pub vault: AccountLoader<'info, Vault>,
 }
 
 impl SetDelegate<'_> {
     pub fn handle(ctx: Context<Self>, args: SetDelegateArgs) -> Result<()> {
-        let vault = &mut ctx.accounts.vault;
-        vault.delegate = args.delegate;
-        vault.limit = args.limit;
-        vault.period_s = args.period_s;
+        let SetDelegateArgs { delegate, limit, period_s } = args;
+        let vault = &mut *ctx.accounts.vault.load_mut()?;
+        vault.delegate = delegate.unwrap_or_default();
+        vault.limit = limit;
+        vault.period_s = period_s;
+        emit!(DelegateSet { vault: ctx.accounts.vault.key(), delegate, limit, period_s });
         Ok(())
     }
 }

@@ -1,36 +1,35 @@
 use anchor_lang::prelude::*;
 
 use crate::error::ProgramErrorCode;
+use crate::events::FeesSwept;
 use crate::money;
 use crate::seeds;
-use crate::state::{Config, Worker};
+use crate::state::{Treasury, Worker};
 
-/// Pays the fees that gathered in a worker's record to where the market sends them. Anyone may send it.
+/// Moves the fees that gathered in a worker's record into the treasury. Anyone may send it, and nobody's
+/// account can hold it up: both sides are the program's own.
 #[derive(Accounts)]
 pub struct SweepFees<'info> {
-    #[account(seeds = [seeds::CONFIG], bump = config.bump,
-        has_one = platform_payout @ ProgramErrorCode::WrongDestination,
-        has_one = stakers_payout @ ProgramErrorCode::WrongDestination)]
-    pub config: Account<'info, Config>,
     #[account(mut)]
-    pub worker: Account<'info, Worker>,
-    /// CHECK: the address is the configuration's; it only receives.
-    #[account(mut)]
-    pub platform_payout: UncheckedAccount<'info>,
-    /// CHECK: the address is the configuration's; it only receives.
-    #[account(mut)]
-    pub stakers_payout: UncheckedAccount<'info>,
+    pub worker: AccountLoader<'info, Worker>,
+    #[account(mut, seeds = [seeds::TREASURY], bump)]
+    pub treasury: AccountLoader<'info, Treasury>,
 }
 
 impl SweepFees<'_> {
     pub fn handle(ctx: Context<Self>) -> Result<()> {
-        let SweepFees { worker, platform_payout, stakers_payout, .. } = ctx.accounts;
-        let platform = std::mem::take(&mut worker.fees_platform);
-        let stakers = std::mem::take(&mut worker.fees_stakers);
+        let SweepFees { worker, treasury } = ctx.accounts;
+        let (from, to) = (worker.as_ref(), treasury.as_ref());
+        let (record, purse) = (&mut *worker.load_mut()?, &mut *treasury.load_mut()?);
+        let platform = std::mem::take(&mut record.fees_platform);
+        let stakers = std::mem::take(&mut record.fees_stakers);
         require!(platform > 0 || stakers > 0, ProgramErrorCode::NothingOwed);
-        let account = worker.to_account_info();
-        money::pay(&account, platform_payout, platform)?;
-        money::pay(&account, stakers_payout, stakers)?;
-        worker.invariant(&account)
+        purse.add(platform, stakers)?;
+        money::pay(from, to, platform)?;
+        money::pay(from, to, stakers)?;
+        record.invariant(from.lamports())?;
+        purse.invariant(to.lamports())?;
+        emit!(FeesSwept { worker: worker.key(), platform, stakers });
+        Ok(())
     }
 }

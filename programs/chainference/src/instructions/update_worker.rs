@@ -1,8 +1,10 @@
 use anchor_lang::prelude::*;
 
-use super::register_worker::check_endpoint;
+use super::update_config::set;
 use crate::error::ProgramErrorCode;
-use crate::state::{Worker, WorkerStatus};
+use crate::events::WorkerChanged;
+use crate::seeds;
+use crate::state::{Config, Worker, WorkerStatus};
 
 /// What is `None` stays as it is.
 #[derive(AnchorSerialize, AnchorDeserialize, Clone, Debug, Default)]
@@ -10,6 +12,7 @@ pub struct UpdateWorkerArgs {
     pub operator: Option<Pubkey>,
     pub x25519: Option<[u8; 32]>,
     pub endpoint: Option<String>,
+    /// `Retiring` is the first step of leaving: the bond's cooldown begins.
     pub status: Option<WorkerStatus>,
 }
 
@@ -18,23 +21,33 @@ pub struct UpdateWorkerArgs {
 #[derive(Accounts)]
 pub struct UpdateWorker<'info> {
     pub owner: Signer<'info>,
+    /// Says how long a bond cools down.
+    #[account(seeds = [seeds::CONFIG], bump = config.load()?.bump)]
+    pub config: AccountLoader<'info, Config>,
     #[account(mut, has_one = owner @ ProgramErrorCode::NotWorkerOwner)]
-    pub worker: Account<'info, Worker>,
+    pub worker: AccountLoader<'info, Worker>,
 }
 
 impl UpdateWorker<'_> {
-    pub fn validate(&self, args: &UpdateWorkerArgs) -> Result<()> {
-        args.endpoint.as_deref().map_or(Ok(()), check_endpoint)
-    }
-
     pub fn handle(ctx: Context<Self>, args: UpdateWorkerArgs) -> Result<()> {
-        let worker = &mut ctx.accounts.worker;
-        worker.operator = args.operator.unwrap_or(worker.operator);
-        worker.x25519 = args.x25519.unwrap_or(worker.x25519);
-        worker.status = args.status.unwrap_or(worker.status);
-        if let Some(endpoint) = args.endpoint {
-            worker.endpoint = endpoint;
+        let UpdateWorker { config, worker, .. } = ctx.accounts;
+        let record = &mut *worker.load_mut()?;
+        set(&mut record.operator, args.operator);
+        set(&mut record.x25519, args.x25519);
+        if let Some(endpoint) = &args.endpoint {
+            record.set_endpoint(endpoint)?;
         }
+        if let Some(status) = args.status {
+            let cooldown_s = config.load()?.bond_cooldown_s;
+            record.set_status(status, cooldown_s, Clock::get()?.unix_timestamp);
+        }
+        emit!(WorkerChanged {
+            worker: worker.key(),
+            operator: record.operator,
+            endpoint: args.endpoint,
+            status: record.status(),
+            bond_free_unix_s: record.bond_free_unix_s,
+        });
         Ok(())
     }
 }

@@ -1,6 +1,7 @@
 use anchor_lang::prelude::*;
 
 use crate::error::ProgramErrorCode;
+use crate::events::EarningsWithdrawn;
 use crate::money;
 use crate::state::Worker;
 
@@ -9,7 +10,7 @@ use crate::state::Worker;
 #[derive(Accounts)]
 pub struct WithdrawEarnings<'info> {
     #[account(mut, has_one = owner @ ProgramErrorCode::WrongDestination)]
-    pub worker: Account<'info, Worker>,
+    pub worker: AccountLoader<'info, Worker>,
     /// CHECK: the address is the record's; it only receives.
     #[account(mut)]
     pub owner: UncheckedAccount<'info>,
@@ -18,10 +19,13 @@ pub struct WithdrawEarnings<'info> {
 impl WithdrawEarnings<'_> {
     pub fn handle(ctx: Context<Self>) -> Result<()> {
         let WithdrawEarnings { worker, owner } = ctx.accounts;
-        let earnings = std::mem::take(&mut worker.earnings);
+        let account = worker.as_ref();
+        let record = &mut *worker.load_mut()?;
+        let earnings = std::mem::take(&mut record.earnings);
         require!(earnings > 0, ProgramErrorCode::NothingOwed);
-        let account = worker.to_account_info();
-        money::pay(&account, owner, earnings)?;
-        worker.invariant(&account)
+        money::pay(account, owner, earnings)?;
+        record.invariant(account.lamports())?;
+        emit!(EarningsWithdrawn { worker: worker.key(), lamports: earnings });
+        Ok(())
     }
 }

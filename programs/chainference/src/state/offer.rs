@@ -4,17 +4,18 @@ use chainference_market::{
     Prices,
 };
 
+use super::Text;
+
 /// One model that a worker serves.
-#[account]
-#[derive(InitSpace, Debug, PartialEq, Eq)]
+#[account(zero_copy, discriminator = b"cf.offr\x01")]
+#[derive(Debug, PartialEq, Eq)]
 pub struct Offer {
-    pub version: u8,
-    /// Takes new jobs.
-    pub active: bool,
     /// Address of the worker's record.
     pub worker: Pubkey,
     /// What jobs name: see [`model_hash`].
     pub model_hash: [u8; 32],
+    /// Paid the rent and gets it back.
+    pub payer: Pubkey,
     /// SHA-256 of the GGUF file.
     pub gguf_sha256: [u8; 32],
     /// SHA-256 of the tokenizer: whoever has it can recount.
@@ -29,16 +30,32 @@ pub struct Offer {
     /// What the model can do, as bits; 0 is plain chat.
     pub abilities: u32,
     /// Hugging Face id.
-    #[max_len(MODEL_BYTES_MAX)]
-    pub model: String,
+    pub model: [u8; MODEL_BYTES_MAX],
     /// Commit of the model's repository.
-    #[max_len(REVISION_BYTES_MAX)]
-    pub revision: String,
-    #[max_len(QUANTISATION_BYTES_MAX)]
-    pub quantisation: String,
+    pub revision: [u8; REVISION_BYTES_MAX],
+    pub quantisation: [u8; QUANTISATION_BYTES_MAX],
+    /// 1 takes new jobs, 0 rests.
+    pub active: u8,
+    pub padding: [u8; 7],
 }
 
 impl Offer {
+    pub fn active(&self) -> bool {
+        self.active != 0
+    }
+
+    pub fn model(&self) -> &str {
+        self.model.text()
+    }
+
+    pub fn revision(&self) -> &str {
+        self.revision.text()
+    }
+
+    pub fn quantisation(&self) -> &str {
+        self.quantisation.text()
+    }
+
     pub fn prices(&self) -> Prices {
         Prices {
             input_per_mtok: self.price_in_per_mtok,

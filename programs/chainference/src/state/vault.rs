@@ -1,56 +1,60 @@
 use anchor_lang::prelude::*;
 use chainference_market::{Allowance, Lamports, MarketError};
 
-use crate::error::{FromMarket, ProgramErrorCode};
+use super::key;
+use crate::error::FromMarket;
+use crate::money;
 
 /// A client's deposit: the account's own lamports above its rent, of which `reserved` is promised to
 /// live jobs. A plain transfer to the account is a deposit too.
-#[account]
-#[derive(InitSpace, Debug, PartialEq, Eq)]
+#[account(zero_copy, discriminator = b"cf.vlt\0\x01")]
+#[derive(Debug, PartialEq, Eq)]
 pub struct Vault {
-    pub version: u8,
     /// The cold key: sets the delegate and withdraws.
     pub owner: Pubkey,
-    /// The gateway's hot key: publishes, finishes, cancels and closes, within the limit.
-    pub delegate: Option<Pubkey>,
-    /// The most, in lamports, that may be reserved and settled in a period for the delegate to publish.
-    pub limit: u64,
-    /// Length of a period, in seconds.
-    pub period_s: u32,
-    pub period_start_unix_s: i64,
-    /// Paid to workers in this period, in lamports.
-    pub settled_in_period: u64,
+    /// The gateway's hot key: publishes, finishes, cancels and closes, within the limit; zeros: nobody.
+    pub delegate: Pubkey,
+    /// Lamports that the owner paid for the account's rent.
+    pub rent: u64,
     /// Stakes of live jobs less what was credited for them, in lamports.
     pub reserved: u64,
+    /// The most, in lamports, that may be reserved and settled in a period for the delegate to publish.
+    pub limit: u64,
+    /// Paid to workers in this period, in lamports.
+    pub settled_in_period: u64,
+    pub period_start_unix_s: i64,
+    /// Length of a period, in seconds.
+    pub period_s: u32,
     /// Job accounts that still exist, settled ones included.
     pub unclosed_jobs: u32,
 }
 
 impl Vault {
-    /// Whether `key` acts for this client: the owner or the present delegate.
-    pub fn is_client(&self, key: &Pubkey) -> bool {
-        self.owner == *key || self.delegate == Some(*key)
+    pub fn delegate(&self) -> Option<Pubkey> {
+        key(&self.delegate)
     }
 
-    /// Reserves a stake out of what is free.
+    /// Whether `key` acts for this client: the owner or the present delegate.
+    pub fn is_client(&self, key: &Pubkey) -> bool {
+        self.owner == *key || self.delegate() == Some(*key)
+    }
+
+    /// Reserves a stake out of what is free of the account's `lamports`.
     pub fn reserve(
         &mut self,
-        stake: u64,
+        stake: Lamports,
         by: &Pubkey,
         now_unix_s: i64,
-        account: &AccountInfo,
+        lamports: u64,
     ) -> Result<()> {
-        let stake = Lamports(stake);
         self.roll(now_unix_s);
         if self.owner != *by {
             self.allowance().check(Lamports(self.reserved), stake).or_refuse()?;
         }
-        if stake > self.free(account)? {
+        if stake > self.free(lamports) {
             return Err(MarketError::InsufficientBalance).or_refuse();
         }
         self.reserved = Lamports(self.reserved).plus(stake).or_refuse()?.0;
-        self.unclosed_jobs =
-            self.unclosed_jobs.checked_add(1).ok_or(MarketError::Overflow).or_refuse()?;
         Ok(())
     }
 
@@ -63,17 +67,26 @@ impl Vault {
         Ok(())
     }
 
-    /// What the owner may withdraw and new jobs may reserve.
-    pub fn free(&self, account: &AccountInfo) -> Result<Lamports> {
-        let held = crate::money::above_rent(account)?;
-        Ok(Lamports(held.saturating_sub(self.reserved)))
+    /// What the owner may withdraw and new jobs may reserve, of the account's `lamports`.
+    pub fn free(&self, lamports: u64) -> Lamports {
+        Lamports(lamports.saturating_sub(self.rent).saturating_sub(self.reserved))
+    }
+
+    pub fn job_opened(&mut self) -> Result<()> {
+        self.unclosed_jobs =
+            self.unclosed_jobs.checked_add(1).ok_or(MarketError::Overflow).or_refuse()?;
+        Ok(())
+    }
+
+    pub fn job_closed(&mut self) -> Result<()> {
+        self.unclosed_jobs =
+            self.unclosed_jobs.checked_sub(1).ok_or(MarketError::Overflow).or_refuse()?;
+        Ok(())
     }
 
     /// What is promised is there, above the rent.
-    pub fn invariant(&self, account: &AccountInfo) -> Result<()> {
-        let held = crate::money::above_rent(account)?;
-        require!(self.reserved <= held, ProgramErrorCode::InvariantBroken);
-        Ok(())
+    pub fn invariant(&self, lamports: u64) -> Result<()> {
+        money::holds(lamports, &[self.rent, self.reserved])
     }
 
     fn allowance(&self) -> Allowance {
