@@ -10,6 +10,10 @@ use chainference_market::Voucher;
 use super::keys::{Client, Provider, session_key};
 use super::*;
 
+/// A client that liked an answer, and one that did not.
+pub const OK: Feedback = Feedback { verdict: Verdict::Ok, ..Feedback::NONE };
+pub const FLAG: Feedback = Feedback { verdict: Verdict::Flag, ..Feedback::NONE };
+
 /// A job and the key for its vouchers.
 pub struct TestJob {
     pub address: Pubkey,

@@ -47,11 +47,9 @@ impl Client {
 
 impl Provider {
     pub fn new(name: &str) -> Self {
-        let model = model_hash(super::MODEL.0, super::MODEL.1);
         let owner = first(&format!("{name} owner"), |owner| {
-            let worker = address::worker(owner);
             is_first_bump(&[seeds::WORKER, owner.as_ref()])
-                && is_first_bump(&[seeds::OFFER, worker.as_ref(), &model])
+                && is_first_offer(&address::worker(owner), super::MODEL)
         });
         Self { owner, operator: key(&format!("{name} operator")) }
     }
@@ -75,6 +73,11 @@ pub fn session_key(number: &mut u64, vault: &Pubkey, open_slot: u64) -> Keypair 
             return session;
         }
     }
+}
+
+/// Whether the address of this worker's offer of this model takes one try.
+pub fn is_first_offer(worker: &Pubkey, model: (&str, &str)) -> bool {
+    is_first_bump(&[seeds::OFFER, worker.as_ref(), &model_hash(model.0, model.1)])
 }
 
 fn first(name: &str, fits: impl Fn(&Pubkey) -> bool) -> Keypair {

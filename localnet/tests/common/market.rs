@@ -1,5 +1,7 @@
 //! A market with two clients and two workers.
 
+use std::collections::BTreeSet;
+
 use chainference_chain::accounts::*;
 use chainference_chain::{Keypair, Lamports, Pubkey, Signer, instruction};
 use litesvm::LiteSVM;
@@ -35,6 +37,8 @@ pub struct Market {
     pub logs: Vec<String>,
     /// Session keys that were tried.
     pub(super) sessions: u64,
+    /// All who were given money.
+    pub(super) holders: BTreeSet<Pubkey>,
 }
 
 impl Market {
@@ -59,10 +63,10 @@ impl Market {
             compute_units: 0,
             logs: Vec::new(),
             sessions: 0,
+            holders: BTreeSet::new(),
         };
         market.deploy();
-        market.warp(START_SLOT, 0);
-        market.warp_to(START_UNIX_S);
+        market.set_clock(START_SLOT, START_UNIX_S);
         for key in market.wallets() {
             market.mint(&key, 10 * SOL);
         }
@@ -103,6 +107,7 @@ impl Market {
             other_worker: self.second_provider(),
             stranger: self.stranger.insecure_clone(),
             logs: self.logs.clone(),
+            holders: self.holders.clone(),
             ..*self
         }
     }
@@ -160,18 +165,26 @@ impl Market {
             platform_payout: self.platform,
             stakers_payout: self.stakers,
             bond_min: BOND,
-            reputation_prior: 2_000,
-            rated_fees_min: 10_000,
+            reputation_prior: REPUTATION_PRIOR,
+            rated_fees_min: RATED_FEES_MIN,
             bond_cooldown_s: BOND_COOLDOWN_S,
             grace_s: GRACE_S,
             heartbeat_s: HEARTBEAT_S,
         }
     }
 
+    #[track_caller]
     pub fn initialize(&mut self, preset: Preset) -> Result<(), Refusal> {
         let admin = self.admin.insecure_clone();
         let args = self.initialize_args(preset);
         self.send(&[instruction::initialize(&admin.pubkey(), args)], &admin, &[])
+    }
+
+    /// Changes the market's settings, as the admin.
+    #[track_caller]
+    pub fn configure(&mut self, change: UpdateConfigArgs) {
+        let admin = self.admin.insecure_clone();
+        self.send(&[instruction::update_config(&admin.pubkey(), change)], &admin, &[]).unwrap();
     }
 
     /// A vault of [`DEPOSIT`] and its delegate.

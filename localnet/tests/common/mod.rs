@@ -8,13 +8,15 @@ pub mod market;
 #[path = "../../src/program.rs"]
 mod program;
 pub mod send;
+pub mod tour;
 pub mod vm;
 
 use chainference_chain::Totals;
+pub use chainference_chain::accounts::{Feedback, Preset, Verdict};
 
-pub use job::{TestJob, publish_args};
+pub use job::{FLAG, OK, TestJob, publish_args};
 pub use keys::{Client, Provider, key, numbered_key, session_key};
-pub use market::{Market, Preset, delegation, offer_args, registration};
+pub use market::{Market, delegation, offer_args, registration};
 pub use send::{Refusal, refused};
 
 pub const SOL: u64 = 1_000_000_000;
@@ -26,9 +28,13 @@ pub const PRICE_IN: u64 = 600_000;
 pub const PRICE_OUT: u64 = 1_200_000;
 pub const CHARGE_MIN: u64 = 2_000;
 pub const GRACE_S: u32 = 600;
+pub const SERVE_S: i64 = 300;
+/// Lamports of platform fees.
+pub const REPUTATION_PRIOR: u64 = 2_000;
+/// Lamports of platform fees.
+pub const RATED_FEES_MIN: u64 = 10_000;
 pub const BOND_COOLDOWN_S: u32 = 3_600;
 pub const HEARTBEAT_S: u32 = 120;
-pub const SERVE_S: i64 = 300;
 /// A delegate's period.
 pub const PERIOD_S: u32 = 86_400;
 /// A job's account stays for so many slots.
