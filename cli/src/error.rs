@@ -26,6 +26,8 @@ pub enum CliError {
     ChildFailed { name: &'static str, message: String, log: PathBuf },
     #[error("{what} can't be reached: {message}")]
     Unreachable { what: &'static str, message: String },
+    #[error("the market on this chain was made by another version: {message}")]
+    OtherVersion { message: String },
     #[error("the chain refused to {what}: {message}")]
     Chain { what: &'static str, message: String },
     #[error("the program {program_id} isn't deployed on this chain")]
@@ -72,6 +74,9 @@ impl CliError {
             Self::ChildFailed { log, .. } => format!("its log: {}", log.display()),
             Self::Unreachable { what: "the chain", .. } => {
                 "is `chainference up` (or `chainference chain`) running? --rpc-url and --ws-url name another chain".into()
+            }
+            Self::OtherVersion { .. } => {
+                "an embedded chain begins anew once the folder `chain` in the home is moved away; its money is play money".into()
             }
             Self::NotDeployed { .. } => "programs/README.md says how to deploy it; the embedded chain has it from the start".into(),
             Self::NotInitialised => "whoever deployed the program does that, once".into(),

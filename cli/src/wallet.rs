@@ -21,8 +21,12 @@ use crate::{
 const FEE_MARGIN: u64 = 10_000;
 pub const DELEGATE_PERIOD_S: u32 = 24 * 60 * 60;
 
+/// A question to the chain that failed: no answer, or accounts that this version can't read.
 pub fn unreachable(error: ChainError) -> CliError {
-    CliError::Unreachable { what: "the chain", message: error.to_string() }
+    match error {
+        ChainError::BadAccount { .. } => CliError::OtherVersion { message: error.to_string() },
+        _ => CliError::Unreachable { what: "the chain", message: error.to_string() },
+    }
 }
 
 pub async fn wallet(home: Home, settings: Settings, command: Wallet) -> Result<(), CliError> {
