@@ -38,6 +38,8 @@ pub enum State {
     Finished,
     /// Settled by a final claim.
     Paid,
+    /// Settled by a worker that let go, with nothing paid.
+    Unpaid,
     /// Settled without ever having been locked.
     Cancelled,
     /// Paid and closed.
@@ -122,7 +124,7 @@ pub struct Row {
 const OPEN: &[State] = &[State::Open];
 const LOCKED: &[State] = &[State::Locked, State::Finished];
 const LIVE: &[State] = &[State::Open, State::Locked, State::Finished];
-const SETTLED: &[State] = &[State::Paid, State::Cancelled];
+const SETTLED: &[State] = &[State::Paid, State::Unpaid, State::Cancelled];
 
 const fn row(verb: Verb, who: Who, from: &'static [State], when: When, then: Then) -> Row {
     Row { verb, who, from, when, then }
@@ -145,7 +147,7 @@ pub const TABLE: &[Row] = &[
 
 impl State {
     pub fn was_locked(self) -> bool {
-        matches!(self, Self::Locked | Self::Finished | Self::Paid | Self::Gone)
+        !matches!(self, Self::Absent | Self::Open | Self::Cancelled)
     }
 
     fn exists(self) -> bool {
@@ -190,7 +192,7 @@ impl Who {
     fn review(self, state: State, by: By) -> Option<&'static str> {
         match self {
             Self::Reviewer if !by.is_client() => Some("NotClient"),
-            Self::Reviewer if state == State::Cancelled => Some("NothingPaid"),
+            Self::Reviewer | Self::Judge if state == State::Unpaid => Some("NothingPaid"),
             _ => None,
         }
     }

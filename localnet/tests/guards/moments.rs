@@ -1,6 +1,6 @@
 //! The moments at which each cell is tried: both sides of each limit of time.
 
-/// Since the job was published, and for Paid and Cancelled since it was settled too.
+/// Since the job was published, and for what is settled since it was settled too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Moment {
     pub seconds: i64,

@@ -121,6 +121,9 @@ fn job_in(market: &mut Market, state: State) -> TestJob {
     }
     match state {
         State::Paid | State::Gone => market.claim(&job, PAID, true).unwrap(),
+        State::Unpaid => {
+            market.send(&[instruction::claim(&job.claim(None, true))], &operator, &[]).unwrap();
+        }
         State::Finished => {
             market.send(&[instruction::finish(&key, &vault, &job.address)], &gateway, &[]).unwrap();
         }
