@@ -2,7 +2,9 @@
 
 mod common;
 
-use chainference_chain::accounts::{Config, FeePart, Preferred, Worker};
+use chainference_chain::accounts::{
+    Config, FeePart, Preferred, UpdateConfigArgs, Worker, model_hash,
+};
 use chainference_chain::instruction::{self, Compared};
 use chainference_chain::{Instruction, Keypair, Pubkey, Signer, address};
 use chainference_market::Reputation;
@@ -54,10 +56,7 @@ fn an_empty_payout_holds_up_neither_the_other_nor_a_retirement() {
     let mut market = Market::with_preset(Preset::Far);
     let stranger = market.stranger.insecure_clone();
     let empty = key("nobody").pubkey();
-    market.configure(chainference_chain::accounts::UpdateConfigArgs {
-        platform_payout: Some(empty),
-        ..Default::default()
-    });
+    market.configure(UpdateConfigArgs { platform_payout: Some(empty), ..Default::default() });
     market.paid_job();
     let config = market.load::<Config>(&address::config());
     market.send(&[instruction::sweep_fees(&market.worker())], &stranger, &[]).unwrap();
@@ -90,11 +89,10 @@ fn rent_goes_back_to_who_paid_it() {
     assert_eq!(market.balance(&gateway.pubkey()), before + rent);
 
     // An offer that the operator posted.
-    let model = ("example/Other-1B", "Q4_1");
     let worker = market.worker();
-    let post = instruction::post_offer(&operator.pubkey(), &worker, offer_args(model));
+    let post = instruction::post_offer(&operator.pubkey(), &worker, offer_args(OTHER_MODEL));
     market.send(&[post], &operator, &[]).unwrap();
-    let offer = address::offer(&worker, model.0, model.1);
+    let offer = address::offer(&worker, OTHER_MODEL.0, OTHER_MODEL.1);
     let retract = |payer| instruction::retract_offer(&owner.pubkey(), &offer, &payer);
     refused(&mut market, &[retract(owner.pubkey())], &[&owner], "WrongDestination");
     let (rent, before) = (market.balance(&offer), market.balance(&operator.pubkey()));
@@ -132,53 +130,55 @@ fn feedback_is_for_what_was_paid_and_of_the_jobs_worker() {
     assert_eq!((weights, reputation.jobs_audited, reputation.jobs_audited_ok), ([600, 600], 1, 1));
 }
 
+const OTHER_MODEL: (&str, &str) = ("example/Other-1B", "Q4_1");
+
+/// A settled job of the first client; nothing is paid for it where nothing is vouched.
+fn settled(market: &mut Market, provider: &Provider, model: (&str, &str), tokens: u64) -> TestJob {
+    let client = market.client();
+    let (mut terms, session) = market.terms_between(&client, provider);
+    terms.offer = address::offer(&terms.worker, model.0, model.1);
+    terms.model_hash = model_hash(model.0, model.1);
+    market.lock_between(&terms, &client, provider).unwrap();
+    let job = TestJob { address: terms.job(), session, terms };
+    let claim = instruction::claim(&job.claim((tokens > 0).then(|| totals(tokens, 0)), true));
+    market.send(&[claim], &provider.operator, &[]).unwrap();
+    job
+}
+
 #[test]
 fn only_jobs_of_two_workers_for_one_model_are_compared() {
     let mut market = Market::new();
     let gateway = market.gateway.insecure_clone();
-    let (client, first, second) = (market.client(), market.provider(), market.second_provider());
-    let other_model = ("example/Other-1B", "Q4_1");
-    let post = instruction::post_offer(
-        &second.operator.pubkey(),
-        &second.worker(),
-        offer_args(other_model),
-    );
-    market.send(&[post], &second.operator, &[]).unwrap();
-    let mut paid = |provider: &Provider, model: (&str, &str), cost| {
-        let (mut terms, session) = market.terms_between(&client, provider);
-        terms.offer = address::offer(&terms.worker, model.0, model.1);
-        terms.model_hash = chainference_chain::accounts::model_hash(model.0, model.1);
-        market.lock_between(&terms, &client, provider).unwrap();
-        let job = TestJob { address: terms.job(), session, terms };
-        let claim = instruction::claim(&job.claim((cost > 0).then(|| totals(cost, 0)), true));
-        market.send(&[claim], &provider.operator, &[]).unwrap();
-        job
-    };
-    let (a, a_again) = (paid(&first, MODEL, 10_000), paid(&first, MODEL, 10_000));
-    let (b, b_of_another) = (paid(&second, MODEL, 20_000), paid(&second, other_model, 10_000));
-    let b_for_nothing = paid(&second, MODEL, 0);
+    let (first, second) = (market.provider(), market.second_provider());
+    let agent = &second.operator;
+    let offer = offer_args(OTHER_MODEL);
+    let post = instruction::post_offer(&agent.pubkey(), &second.worker(), offer);
+    market.send(&[post], agent, &[]).unwrap();
+    let [a, a_again] = [10_000; 2].map(|tokens| settled(&mut market, &first, MODEL, tokens));
+    let [b, b_for_nothing] = [20_000, 0].map(|tokens| settled(&mut market, &second, MODEL, tokens));
+    let b_of_another = settled(&mut market, &second, OTHER_MODEL, 10_000);
     market.warp_past_closing();
+    let (vault, stranger) = (market.vault(), market.stranger.pubkey());
     let compare = |jobs: [&TestJob; 2]| {
         let compared = jobs.map(|job| Compared {
             job: job.address,
             worker: job.terms.worker,
             authority: job.terms.authority,
         });
-        instruction::compare(&gateway.pubkey(), &market.vault(), compared, Preferred::Second)
+        instruction::compare(&gateway.pubkey(), &vault, compared, Preferred::Second)
     };
     let wrong = [
         (compare([&a, &a]), "NotComparable"),
         (compare([&a, &a_again]), "NotComparable"),
         (compare([&a, &b_of_another]), "NotComparable"),
         (compare([&a, &b_for_nothing]), "NothingPaid"),
-        (with(compare([&a, &b]), 6, market.stranger.pubkey()), "WrongDestination"),
-        (with(compare([&a, &b]), 7, market.stranger.pubkey()), "WrongDestination"),
+        (with(compare([&a, &b]), 6, stranger), "WrongDestination"),
+        (with(compare([&a, &b]), 7, stranger), "WrongDestination"),
     ];
-    let right = compare([&a, &b]);
     for (instruction, refusal) in wrong {
         refused(&mut market, &[instruction], &[&gateway], refusal);
     }
-    market.send(&[right], &gateway, &[]).unwrap();
+    market.send(&[compare([&a, &b])], &gateway, &[]).unwrap();
     let weighed = [first.worker(), second.worker()].map(|worker| {
         let reputation: Reputation = market.load::<Worker>(&worker).reputation.into();
         (reputation.fees_compared, reputation.fees_preferred)
