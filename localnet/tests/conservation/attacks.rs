@@ -17,18 +17,23 @@ const TWISTS: &[(u64, &str)] = &[
     (15, "one account twice"),
     (8, "not writable"),
     (5, "two exchanged"),
+    (4, "one account more"),
+    (4, "sent twice"),
     (3, "too few accounts"),
     (3, "data cut"),
 ];
 
-pub fn twist(calls: &mut [Call], cast: &Cast, model: &Model, rng: &mut Rng) {
+pub fn twist(calls: &mut Vec<Call>, cast: &Cast, model: &Model, rng: &mut Rng) {
     let at = rng.below(calls.len() as u64) as usize;
+    let twist = rng.weighted(TWISTS);
+    if twist == "sent twice" {
+        calls.push(calls[at].clone()); // in the same transaction
+        return;
+    }
     let call = &mut calls[at];
     if matches!(call.verb, Verb::Transfer(_) | Verb::Initialize) {
         return;
     }
-    let twist =
-        rng.weighted(&TWISTS.iter().map(|(weight, name)| (*weight, *name)).collect::<Vec<_>>());
     call.twist = Some(twist);
     let slots = slots(&call.verb);
     let accounts = &mut call.instruction.accounts;
@@ -42,6 +47,7 @@ pub fn twist(calls: &mut [Call], cast: &Cast, model: &Model, rng: &mut Rng) {
         ("one account twice", _) => accounts[i] = accounts[j].clone(),
         ("not writable", _) => accounts[i].is_writable = false,
         ("two exchanged", _) => accounts.swap(i, j),
+        ("one account more", _) => accounts.push(accounts[i].clone()),
         ("too few accounts", _) => accounts.truncate(i),
         ("data cut", _) => {
             let bytes = rng.below(call.instruction.data.len() as u64) as usize;
@@ -67,14 +73,23 @@ fn any_account(cast: &Cast, model: &Model, rng: &mut Rng) -> Pubkey {
     let mut from = [cast.people(), cast.addresses()].concat();
     from.extend(model.jobs().map(|(key, _)| *key));
     from.extend([address::config(), address::treasury()]);
+    from.extend(cast.forged.iter().chain(&cast.blank));
     from.extend([PROGRAM_ID, system_program::ID, sysvar::clock::ID]);
     rng.pick(&from)
 }
 
-/// An account that could stand in this place, of somebody else.
+/// An account that could stand in this place: somebody else's, or a forged one.
 fn alike(slot: Slot, cast: &Cast, model: &Model, rng: &mut Rng) -> Pubkey {
     let jobs: Vec<_> = model.jobs().map(|(key, _)| *key).collect();
+    let is_forged = rng.percent(15);
+    let [config, treasury, vault, worker, offer, job] = cast.forged;
     match slot {
+        Slot::Config if is_forged => config,
+        Slot::Treasury if is_forged => treasury,
+        Slot::Vault if is_forged => vault,
+        Slot::Worker | Slot::MaybeWorker if is_forged => worker,
+        Slot::Offer if is_forged => offer,
+        Slot::Job if is_forged => job,
         Slot::Vault => rng.pick(&cast.clients).account,
         Slot::Worker | Slot::MaybeWorker => rng.pick(&cast.workers).account,
         Slot::Offer => rng.pick(&cast.offers.concat()),

@@ -29,6 +29,10 @@ pub struct Cast {
     pub clients: [Pair; PAIRS],
     pub workers: [Pair; PAIRS],
     pub attacker: Pubkey,
+    /// Accounts of another program that look like ours, one of each kind, all in the attacker's name.
+    pub forged: [Pubkey; 6],
+    /// Accounts that were made for our program, and never written: anybody can.
+    pub blank: [Pubkey; 2],
     /// Where fees may be paid to; the last two are empty accounts.
     pub payouts: [Pubkey; 4],
     /// `offers[worker][model]`
@@ -59,6 +63,8 @@ impl Cast {
         });
         let attacker = person("attacker".into());
         let payouts = [0, 1, 2, 3].map(|i| person(format!("payout{i}")));
+        let forged = [0; 6].map(|_: u8| Pubkey::new_from_array(rng.bytes()));
+        let blank = [0; 2].map(|_: u8| Pubkey::new_from_array(rng.bytes()));
         let offers = workers.map(|worker| {
             MODELS.map(|(model, quant)| address::offer(&worker.account, model, quant))
         });
@@ -71,6 +77,8 @@ impl Cast {
             clients,
             workers,
             attacker,
+            forged,
+            blank,
             payouts,
             offers,
             model_hashes,
@@ -83,6 +91,12 @@ impl Cast {
         let mut name = |key: Pubkey, name: String| self.names.insert(key, name);
         name(address::config(), "config".into());
         name(address::treasury(), "treasury".into());
+        for (i, forged) in self.forged.iter().enumerate() {
+            name(*forged, format!("forged{i}"));
+        }
+        for (i, blank) in self.blank.iter().enumerate() {
+            name(*blank, format!("blank{i}"));
+        }
         for i in 0..PAIRS {
             name(self.clients[i].account, format!("vault{i}"));
             name(self.workers[i].account, format!("worker{i}"));

@@ -193,7 +193,7 @@ impl Steps<'_> {
 
     fn feedback(&mut self, is_paid: bool) -> Feedback {
         let rng = &mut self.rng;
-        if !is_paid && rng.percent(90) || rng.percent(40) {
+        if !is_paid && rng.percent(75) || rng.percent(40) {
             return Feedback::NONE;
         }
         let speeds = [None, Some(0), Some(8_000), Some(10_000), Some(rng.below(10_001) as u16)];
@@ -206,12 +206,19 @@ impl Steps<'_> {
 
     pub fn compare(&mut self, model: &Model) -> Option<Vec<Call>> {
         let (first, a) = self.job(model, |job| is_closable(model, job) && job.credited > 0)?;
-        let (second, b) = self.job(model, |job| {
+        let (is_any, is_near) = (self.rng.percent(3), self.rng.percent(4));
+        let is_rival = |job: &Job| {
+            let compares = job.model_hash == a.model_hash && job.worker != a.worker;
             is_closable(model, job)
-                && (job.vault, job.model_hash) == (a.vault, a.model_hash)
-                && job.worker != a.worker
+                && job.vault == a.vault
                 && job.credited > 0
-        })?;
+                && (compares || is_near)
+        };
+        let rivals: Vec<_> = model.jobs().filter(|(_, job)| is_any || is_rival(job)).collect();
+        if rivals.is_empty() {
+            return None;
+        }
+        let (second, b) = self.rng.pick(&rivals);
         let fallback = self.cast.workers[0].account;
         let compared = |key, job: &Job| Compared {
             job: key,
@@ -220,7 +227,7 @@ impl Steps<'_> {
         };
         let client = self.client(model, &a.vault);
         let preferred = self.rng.pick(&[Preferred::First, Preferred::Second]);
-        let both = [compared(first, &a), compared(second, &b)];
+        let both = [compared(first, &a), compared(*second, b)];
         let instruction = instruction::compare(&client, &a.vault, both, preferred);
         Some(vec![Call::new(Verb::Compare(preferred), instruction)])
     }

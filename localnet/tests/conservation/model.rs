@@ -156,6 +156,7 @@ impl Model {
         match self.state(key).unwrap_or(&State::Wallet) {
             state if state.fits(slot) => {}
             State::Wallet | State::Alien => wrong.0.push("AccountOwnedByWrongProgram"),
+            State::Blank(..8) => wrong.0.push("AccountDiscriminatorNotFound"),
             _ => wrong.0.push("AccountDiscriminatorMismatch"),
         }
     }

@@ -154,7 +154,7 @@ impl Steps<'_> {
             return None;
         }
         let bond_min = model.config(&address::config()).bond_min;
-        let bond = if self.rng.percent(85) { bond_min } else { self.rng.amount(bond_min) };
+        let bond = if self.rng.percent(70) { bond_min } else { self.rng.amount(bond_min) };
         Some(vec![self.registration(&worker, bond)])
     }
 

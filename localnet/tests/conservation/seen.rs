@@ -19,6 +19,9 @@ pub fn seen(account: &AccountSharedData) -> State {
         return State::Wallet;
     }
     assert_eq!(*account.owner(), PROGRAM_ID, "an account of nobody here");
+    if data.iter().all(|byte| *byte == 0) {
+        return State::Blank(data.len());
+    }
     seen_records(data).or_else(|| seen_job(data)).expect("an account of one of the known kinds")
 }
 

@@ -117,8 +117,10 @@ pub struct Job {
 pub enum State {
     /// The system program's, without data: people, and addresses that only hold a donation.
     Wallet,
-    /// A program or a system variable.
+    /// A program, a system variable, or an account of another program.
     Alien,
+    /// The program's, of so many zeros.
+    Blank(usize),
     Config(Config),
     Treasury(Treasury),
     Vault(Vault),
@@ -131,6 +133,7 @@ impl State {
     pub fn bytes(&self) -> usize {
         match self {
             Self::Wallet | Self::Alien => 0,
+            Self::Blank(bytes) => *bytes,
             Self::Config(_) => chain::Config::BYTES,
             Self::Treasury(_) => chain::Treasury::BYTES,
             Self::Vault(_) => chain::Vault::BYTES,

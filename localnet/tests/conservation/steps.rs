@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use chainference_chain::{Keypair, Pubkey};
 
 use crate::attacks;
-use crate::call::{Call, Tx, Voucher};
+use crate::call::{Call, Tx, Verb, Voucher};
 use crate::cast::{Cast, PAIRS, Pair};
 use crate::model::Model;
 use crate::rng::Rng;
@@ -98,6 +98,9 @@ impl<'a> Steps<'a> {
         if self.rng.percent(4) {
             calls.extend(self.calls(model)); // two in one transaction: both or none
         }
+        if self.rng.percent(4) {
+            calls.extend(self.revive(&calls));
+        }
         if self.rng.percent(22) {
             attacks::twist(&mut calls, self.cast, model, &mut self.rng);
         }
@@ -111,6 +114,19 @@ impl<'a> Steps<'a> {
                 return calls;
             }
         }
+    }
+
+    /// Money for an address that the same transaction empties: a closed account must not come back by it.
+    fn revive(&self, calls: &[Call]) -> Option<Call> {
+        let place = match calls[0].verb {
+            Verb::Close(_) => 2,
+            Verb::Compare(_) => 3,
+            Verb::CloseVault | Verb::RetireWorker => 1,
+            Verb::RetractOffer => 2,
+            _ => return None,
+        };
+        let closed = calls[0].instruction.accounts[place].pubkey;
+        Some(self.transfer(&self.cast.attacker, &closed, 5_000_000))
     }
 
     pub fn tx(&self, calls: Vec<Call>) -> Tx {

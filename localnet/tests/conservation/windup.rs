@@ -152,8 +152,7 @@ impl Run<'_> {
             match &account.state {
                 State::Wallet if people.contains(key) => with_people += held,
                 State::Wallet => given_to_nobody += held,
-                State::Alien => {}
-                State::Config(_) => {}
+                State::Alien | State::Blank(_) | State::Config(_) => {}
                 State::Treasury(treasury) => {
                     assert_eq!((treasury.platform, treasury.stakers), (0, 0))
                 }

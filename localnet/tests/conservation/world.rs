@@ -1,5 +1,7 @@
 //! The real thing: the built program in the real VM, and the comparison of all that lies there with the model.
 
+use anchor_lang::Discriminator;
+use chainference::state::{self as chain, Stored};
 use chainference_chain::accounts::{InitializeArgs, Preset};
 use chainference_chain::{PROGRAM_ID, Pubkey, Signer, address, instruction};
 use litesvm::LiteSVM;
@@ -47,6 +49,7 @@ impl World {
             let wallet = Account { lamports: 1_000_000 * SOL, ..Default::default() };
             world.svm.set_account(*key, wallet).unwrap();
         }
+        world.forge_accounts(cast);
         let clock = Clock { slot: START_SLOT, unix_timestamp: START_UNIX_S, ..Default::default() };
         world.svm.set_sysvar(&clock);
         world.set_verifying(false);
@@ -76,11 +79,37 @@ impl World {
         }
     }
 
+    /// What an attacker makes at his own cost: our accounts' bytes under another program, and blank accounts of ours.
+    fn forge_accounts(&mut self, cast: &Cast) {
+        let kinds: [(&[u8], usize); 6] = [
+            (chain::Config::DISCRIMINATOR, chain::Config::BYTES),
+            (chain::Treasury::DISCRIMINATOR, chain::Treasury::BYTES),
+            (chain::Vault::DISCRIMINATOR, chain::Vault::BYTES),
+            (chain::Worker::DISCRIMINATOR, chain::Worker::BYTES),
+            (chain::Offer::DISCRIMINATOR, chain::Offer::BYTES),
+            (chain::Job::DISCRIMINATOR, chain::Job::BYTES),
+        ];
+        for (key, (tag, bytes)) in cast.forged.iter().zip(kinds) {
+            let mut data = [tag, cast.attacker.as_ref(), cast.attacker.as_ref()].concat();
+            data.resize(bytes, 0);
+            let account =
+                Account { lamports: SOL, data, owner: cast.attacker, ..Default::default() };
+            self.svm.set_account(*key, account).unwrap();
+        }
+        for (key, bytes) in cast.blank.iter().zip([4, 1_000]) {
+            let data = vec![0; bytes];
+            let account = Account { lamports: SOL, data, owner: PROGRAM_ID, ..Default::default() };
+            self.svm.set_account(*key, account).unwrap();
+        }
+    }
+
     fn first_model(&self, cast: &Cast) -> Model {
-        let aliens = [PROGRAM_ID, system_program::ID, sysvar::clock::ID];
-        let known = cast.people().into_iter().chain([address::config(), address::treasury()]);
+        let mut aliens = vec![PROGRAM_ID, system_program::ID, sysvar::clock::ID];
+        aliens.extend(cast.forged);
+        let market = [address::config(), address::treasury()];
+        let known = cast.people().into_iter().chain(market).chain(cast.blank);
         let mut accounts = std::collections::BTreeMap::new();
-        for key in known.chain(aliens) {
+        for key in known.chain(aliens.clone()) {
             let Some(account) = self.account(&key) else { continue };
             let state = if aliens.contains(&key) { State::Alien } else { seen(account) };
             accounts.insert(key, model::Account { lamports: account.lamports(), state });
