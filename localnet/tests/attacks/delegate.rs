@@ -96,6 +96,33 @@ fn what_a_thief_can_have_paid_in_a_period_is_the_limit() {
 }
 
 #[test]
+fn around_a_period_s_turn_it_is_twice_the_limit_and_no_more() {
+    let mut market = Market::new();
+    let before = market.balance(&market.vault());
+    let turn_unix_s = market.now_unix_s() + i64::from(PERIOD_S);
+    for unix_s in [turn_unix_s - 1, turn_unix_s, turn_unix_s + i64::from(PERIOD_S) - 1] {
+        market.go_to(unix_s);
+        while let Some(job) = whole_limit(&mut market) {
+            market.claim(&job, totals(16_666_666, 0), true).unwrap();
+        }
+    }
+    assert_eq!(before - market.balance(&market.vault()), 2 * LIMIT);
+}
+
+/// A locked job with all that the delegate may spend for a stake; `None` where that is spent.
+fn whole_limit(market: &mut Market) -> Option<TestJob> {
+    let (mut terms, session) = market.terms();
+    terms.stake = LIMIT;
+    match market.lock_on(&terms) {
+        Ok(()) => Some(TestJob { address: terms.job(), session, terms }),
+        Err(refusal) => {
+            assert_eq!(refusal, "OverDelegateLimit");
+            None
+        }
+    }
+}
+
+#[test]
 fn a_delegate_can_not_withdraw_close_or_set_keys() {
     let mut market = Market::new();
     let [wallet, gateway] = [&market.wallet, &market.gateway].map(Keypair::insecure_clone);

@@ -149,6 +149,20 @@ fn a_signature_over_anything_but_the_voucher_is_refused() {
     check_genuine(&mut market, &job, &message, sign(&message));
 }
 
+#[test]
+fn a_voucher_is_judged_the_same_with_the_public_features_alone() {
+    let mut market = with_public_features(Market::new());
+    let key = Key::ordinary(6);
+    let (job, message) = job_of(&mut market, &key.encoding());
+    let genuine = key.sign(&message, scalar("nonce", 6), EIGHT_TORSION[0]);
+    let mut again = genuine;
+    forge::add_order(&mut again, 1);
+    check_forgery(&mut market, &job, &message, again);
+    let foreign = key.sign(b"another message", scalar("nonce", 6), EIGHT_TORSION[0]);
+    check_forgery(&mut market, &job, &message, foreign);
+    check_genuine(&mut market, &job, &message, genuine);
+}
+
 /// A signature of a mixed-order key whose R takes the key's torsion back: valid without any cofactor.
 fn cofactorless(key: &Key, message: &[u8]) -> [u8; 64] {
     (0..)

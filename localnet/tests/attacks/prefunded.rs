@@ -108,9 +108,7 @@ fn a_prefunded_job_returns_its_rent_and_more_to_its_publisher() {
 
 #[test]
 fn prefunding_does_not_stop_anyone_on_a_chain_with_the_public_features_alone() {
-    let mut market = Market::empty();
-    let svm = std::mem::take(&mut market.svm);
-    market.svm = svm.with_mainnet_features().with_builtins();
+    let mut market = with_public_features(Market::empty());
     market.initialize(Preset::Open).unwrap();
     let wallet: Keypair = market.wallet.insecure_clone();
     market.mint(&market.vault(), SOL);

@@ -72,6 +72,13 @@ pub fn config(market: &Market) -> Config {
     market.load(&address::config())
 }
 
+/// The same market on a chain with the features that are active in public, and none of those to come.
+pub fn with_public_features(mut market: Market) -> Market {
+    let svm = std::mem::take(&mut market.svm);
+    market.svm = svm.with_mainnet_features().with_builtins();
+    market
+}
+
 /// A worker says that it leaves, and the cooldown passes.
 pub fn leave(market: &mut Market, owner: &Keypair) {
     set_worker(market, owner, WorkerStatus::Retiring);
