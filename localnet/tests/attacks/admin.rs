@@ -1,7 +1,8 @@
-//! Attack: the market's admin, or who would like to be it, reaches for other people's money: shares of its own making, a
-//! cooldown or a grace that never ends, a handover to a key that nobody holds.
-//! Gain: workers' pay, bonds and stakes. Stopped by: two presets and no third, bounds on every time, a handover in two
-//! steps; no instruction lets the admin touch a vault, a record or a live job.
+//! Attack: the market's admin, or who would like to be it, reaches for other people's money: shares of its own
+//! making, a cooldown or a grace that never ends, a handover to a key that nobody holds.
+//! Gain: workers' pay, bonds and stakes.
+//! Stopped by: two presets and no third, bounds on every time, a handover in two steps; no instruction lets the admin
+//! touch a vault, a record or a live job.
 
 use chainference_chain::accounts::*;
 use chainference_chain::{Keypair, Pubkey, Signer, instruction};

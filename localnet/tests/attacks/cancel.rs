@@ -1,6 +1,7 @@
-//! Attack: the client takes its stake back once the answer is there: by cancel, by an early expire, by an old voucher of
-//! its own. Gain: free inference. Stopped by: cancel is for Open jobs alone; from the lock to `claim_until` only the
-//! worker ends a job.
+//! Attack: the client takes its stake back once the answer is there: by cancel, by an early expire, by an old voucher
+//! of its own.
+//! Gain: free inference.
+//! Stopped by: cancel is for Open jobs alone; from the lock to `claim_until` only the worker ends a job.
 
 use chainference_chain::accounts::*;
 use chainference_chain::{Keypair, Lamports, Signer, instruction};

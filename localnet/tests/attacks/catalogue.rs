@@ -1,5 +1,5 @@
-//! Every instruction of the program in a market where it succeeds ([`Tour`]): what the mechanical attacks change one thing
-//! of. A stranger to the market pays the fees, so that no key signs but those that must.
+//! Every instruction of the program in a market where it succeeds ([`Tour`]): what the mechanical attacks change one
+//! thing of. A stranger to the market pays the fees, so that no key signs but those that must.
 
 use std::collections::BTreeSet;
 
@@ -84,7 +84,8 @@ impl Case {
         assert_eq!(outcome, Ok(()), "{}", self.name);
     }
 
-    /// Sends with the signatures that the instructions ask for, as far as they are the case's own key or among `others`.
+    /// Sends with the signatures that the instructions ask for, as far as they are the case's own key or among
+    /// `others`.
     pub fn send(
         &mut self,
         instructions: &[Instruction],

@@ -1,8 +1,8 @@
-//! Attack: a program of the attacker's in the place of the system program, to which money is then handed by a call that
-//! carries the victim's signature; or the program called by another one.
-//! Gain: the payer's whole wallet. Stopped by: the only program that is ever called is the system program, by its address.
-//! Being called by another program is no attack of its own, and has no test: no guard looks at the transaction, at its
-//! instructions or at who calls, all ask accounts and signatures, and a caller can lend no signature but its own addresses'.
+//! Attack: a program of the attacker's in the place of the system program, to which money is then handed by a call
+//! that carries the victim's signature; or the program called by another one. Gain: the payer's whole wallet. Stopped
+//! by: the only program that is ever called is the system program, by its address. Being called by another program is
+//! no attack of its own, and has no test: no guard looks at the transaction, at its instructions or at who calls, all
+//! ask accounts and signatures, and a caller can lend no signature but its own addresses'.
 
 use chainference_chain::{PROGRAM_ID, Pubkey, Signer, instruction};
 

@@ -1,6 +1,7 @@
 //! Attack: a stolen gateway: the vault's hot key in a thief's hands, with a worker of the thief's own.
-//! Gain: the vault, by jobs that the thief vouches for. Stopped by: what a delegate can have reserved and settled in a
-//! period, by publishing and by adding to stakes, never passes the owner's limit; and it can't withdraw, close or set keys.
+//! Gain: the vault, by jobs that the thief vouches for.
+//! Stopped by: what a delegate can have reserved and settled in a period, by publishing and by adding to stakes,
+//! never passes the owner's limit; and it can't withdraw, close or set keys.
 
 use chainference_chain::accounts::*;
 use chainference_chain::{Instruction, Keypair, Lamports, Pubkey, Signer, instruction};

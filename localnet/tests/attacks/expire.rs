@@ -1,6 +1,7 @@
 //! Attack: expire as a way to be paid, or to settle with a voucher of one's choice; or expire before the time.
-//! Gain: the client ends a job with an old voucher; the worker with a forged one. Stopped by: expire takes no voucher and
-//! moves no money: what was credited stays, the rest is free again, and only the clock says when.
+//! Gain: the client ends a job with an old voucher; the worker with a forged one.
+//! Stopped by: expire takes no voucher and moves no money: what was credited stays, the rest is free again, and only
+//! the clock says when.
 
 use chainference_chain::accounts::*;
 use chainference_chain::instruction;

@@ -1,6 +1,8 @@
-//! Attack: feedback on a job by who didn't pay for it, twice, on another worker's record, or out of range; a comparison of
-//! what can't be compared. Gain: a rival's name. Stopped by: only the client speaks, once, as it closes the job, and what it
-//! says goes to the record of the job's own worker.
+//! Attack: feedback on a job by who didn't pay for it, twice, on another worker's record, or out of range; a
+//! comparison of what can't be compared.
+//! Gain: a rival's name.
+//! Stopped by: only the client speaks, once, as it closes the job, and what it says goes to the record of the job's
+//! own worker.
 
 use chainference_chain::accounts::*;
 use chainference_chain::{Signer, instruction};

@@ -1,6 +1,8 @@
-//! Attack: a worker sees a publish and locks it before the one that it was meant for; or a client takes a job back in front
-//! of the lock. Gain: somebody else's customers; a quote that was held for nothing. Stopped by: a job can name its workers;
-//! in the open market the first lock stands; and who has agreed publishes and locks in one transaction that both signed.
+//! Attack: a worker sees a publish and locks it before the one that it was meant for; or a client takes a job back in
+//! front of the lock.
+//! Gain: somebody else's customers; a quote that was held for nothing.
+//! Stopped by: a job can name its workers; in the open market the first lock stands; and who has agreed publishes and
+//! locks in one transaction that both signed.
 
 use chainference_chain::accounts::*;
 use chainference_chain::{Keypair, Signer, instruction};

@@ -1,7 +1,7 @@
-//! Attack: a transaction that no packet carries, a list or text that says to be longer than its data, data that is cut.
-//! Gain: a test runtime takes what a public chain refuses, so that a job is published and can't be claimed; or memory that
-//! the program doesn't have. Stopped by: we sign nothing above 1,232 bytes, every list and text has its limit, and what
-//! doesn't read as its arguments is refused.
+//! Attack: a transaction that no packet carries, a list or text that says to be longer than its data, data that is
+//! cut. Gain: a test runtime takes what a public chain refuses, so that a job is published and can't be claimed; or
+//! memory that the program doesn't have. Stopped by: we sign nothing above 1,232 bytes, every list and text has its
+//! limit, and what doesn't read as its arguments is refused.
 
 use chainference_chain::{Keypair, Pubkey, SignError, SignedTransaction, Signer, instruction};
 

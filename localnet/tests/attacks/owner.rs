@@ -1,5 +1,6 @@
 //! Attack: an account of another program's with the very bytes of a vault, a record or the configuration.
-//! Gain: a configuration without pause or bond, a vault that owes nothing, a record that names the attacker as operator.
+//! Gain: a configuration without pause or bond, a vault that owes nothing, a record that names the attacker as
+//! operator.
 //! Stopped by: the owner of each typed account is checked before its bytes are read.
 
 use chainference_chain::Pubkey;

@@ -1,7 +1,8 @@
-//! Attack: a payout that can't be credited: an empty wallet that a small fee doesn't keep alive, an account that the runtime
-//! keeps read-only, a program. Gain: by one setting, or one mistake, nobody claims, sweeps or retires any more.
-//! Stopped by: claims fill the worker's record, sweeps the treasury, both the program's own; only the last step meets the
-//! payout, one part at a time, and it holds up nobody else.
+//! Attack: a payout that can't be credited: an empty wallet that a small fee doesn't keep alive, an account that the
+//! runtime keeps read-only, the program itself.
+//! Gain: by one setting, or one mistake, nobody claims, sweeps or retires any more.
+//! Stopped by: claims fill the worker's record, sweeps the treasury, both the program's own; only the last step meets
+//! the payout, one part at a time, and it holds up nobody else.
 
 use chainference_chain::accounts::*;
 use chainference_chain::{PROGRAM_ID, Pubkey, Signer, instruction};

@@ -1,7 +1,7 @@
 //! Attack: lamports sent to an address before its account is made.
-//! Gain: whoever should have it can't make it (a client kept out, a job that can't be published); or rent that is counted
-//! twice, as rent and as money. Stopped by: an account is made around what lies there, and what its payer put in or found
-//! belongs to it.
+//! Gain: whoever should have it can't make it (a client kept out, a job that can't be published); or rent that is
+//! counted twice, as rent and as money.
+//! Stopped by: an account is made around what lies there, and what its payer put in or found belongs to it.
 
 use chainference_chain::accounts::*;
 use chainference_chain::{Keypair, Lamports, Signer, instruction};

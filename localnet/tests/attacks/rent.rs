@@ -1,5 +1,7 @@
-//! Attack: the rent of a closed account, or money that is paid out, goes to somebody else: whoever sends the transaction.
-//! Gain: two million lamports a job. Stopped by: each destination is the one that the account itself names.
+//! Attack: the rent of a closed account, or money that is paid out, goes to somebody else: whoever sends the
+//! transaction.
+//! Gain: two million lamports a job.
+//! Stopped by: each destination is the one that the account itself names.
 
 use chainference_chain::accounts::*;
 use chainference_chain::{Instruction, Keypair, Pubkey, Signer, instruction};

@@ -1,6 +1,7 @@
-//! Attack: the client spends a stake twice: it withdraws what a live job reserves, closes the vault, or reserves the same
-//! money for two jobs. Gain: an answer that can't be paid. Stopped by: what is reserved is not free, in whatever order the
-//! steps come, in one transaction or in several.
+//! Attack: the client spends a stake twice: it withdraws what a live job reserves, closes the vault, or reserves the
+//! same money for two jobs.
+//! Gain: an answer that can't be paid.
+//! Stopped by: what is reserved is not free, in whatever order the steps come, in one transaction or in several.
 
 use chainference_chain::accounts::*;
 use chainference_chain::{Instruction, Keypair, Lamports, Signer, instruction};

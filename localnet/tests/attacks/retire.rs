@@ -1,5 +1,6 @@
-//! Attack: a worker takes its bond and goes: with jobs that it has locked, with fees that are the market's, or so soon after
-//! cheating that its bond meant nothing. Gain: the bond as no price of entry; the platform's and stakers' share.
+//! Attack: a worker takes its bond and goes: with jobs that it has locked, with fees that are the market's, or so
+//! soon after cheating that its bond meant nothing.
+//! Gain: the bond as no price of entry; the platform's and stakers' share.
 //! Stopped by: a record closes only retiring, after its cooldown, without live jobs, and swept.
 
 use chainference_chain::accounts::*;

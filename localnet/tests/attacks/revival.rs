@@ -1,7 +1,8 @@
-//! Attack: an account that was closed comes back: lamports sent to it in the same transaction, or the same address made
-//! anew later (a gateway restored from a backup, an old voucher in somebody's hands).
-//! Gain: a job that is paid twice, a vault or record with powers that were given up. Stopped by: a closed account has no
-//! owner and no bytes; a job's address is taken until its slot is too old to be published again.
+//! Attack: an account that was closed comes back: lamports sent to it in the same transaction, or the same address
+//! made anew later (a gateway restored from a backup, an old voucher in somebody's hands).
+//! Gain: a job that is paid twice, a vault or record with powers that were given up.
+//! Stopped by: a closed account has no owner and no bytes; a job's address is taken until its slot is too old to be
+//! published again.
 
 use chainference_chain::accounts::*;
 use chainference_chain::{Keypair, Lamports, Signer, instruction};

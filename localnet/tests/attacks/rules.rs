@@ -1,5 +1,6 @@
-//! Attack: the rules of a job are changed once it is locked: prices, the market's preset, the worker's rating, the grace,
-//! a pause, a retracted offer. Gain: an answer for less than agreed, or a stake that is held for longer.
+//! Attack: the rules of a job are changed once it is locked: prices, the market's preset, the worker's rating, the
+//! grace, a pause, a retracted offer.
+//! Gain: an answer for less than agreed, or a stake that is held for longer.
 //! Stopped by: lock takes a copy of prices, shares, rating and grace; a live job reads nothing else ever again.
 
 use chainference_chain::accounts::*;

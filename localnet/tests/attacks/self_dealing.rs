@@ -1,7 +1,8 @@
 //! Attack: a worker buys from itself to look good, or has its rivals flagged for nothing.
-//! Gain: jobs that ask for a reputation; in the far preset, up to a tenth more of every job. Stopped by: no key of a worker
-//! may be a key of the client; and with other keys, which nobody can tell apart, each fake costs what it weighs: the
-//! platform's fee, which is the weight, is gone, and the stakers' and the chain's with it.
+//! Gain: jobs that ask for a reputation; in the far preset, up to a tenth more of every job.
+//! Stopped by: no key of a worker may be a key of the client; and with other keys, which nobody can tell apart, each
+//! fake costs what it weighs: the platform's fee, which is the weight, is gone, and the stakers' and the chain's with
+//! it.
 
 use chainference_chain::accounts::*;
 use chainference_chain::{Keypair, Signer, instruction};

@@ -1,8 +1,8 @@
-//! Attack: the edge cases on which Ed25519 verifiers are known to disagree ("Taming the many EdDSAs", Chalkias, Garillot
-//! and Nikolaenko 2020, its twelve vectors), and thousands of random ones.
-//! Gain: a voucher that the gateway or the worker judges otherwise than the chain: served and never paid, or the reverse.
-//! Stopped by: both judge as ed25519-dalek's `verify_strict`. The published messages have 32 bytes and ours are 56 with
-//! the job's address in them, so each vector is built again over a real voucher of a job with the vector's kind of key.
+//! Attack: the edge cases on which Ed25519 verifiers are known to disagree ("Taming the many EdDSAs", Chalkias,
+//! Garillot and Nikolaenko 2020, its twelve vectors), and thousands of random ones. Gain: a voucher that the gateway
+//! or the worker judges otherwise than the chain: served and never paid, or the reverse. Stopped by: both judge as
+//! ed25519-dalek's `verify_strict`. The published messages have 32 bytes and ours are 56 with the job's address in
+//! them, so each vector is built again over a real voucher of a job with the vector's kind of key.
 
 use curve25519_dalek::constants::{ED25519_BASEPOINT_POINT as BASE, EIGHT_TORSION};
 use curve25519_dalek::scalar::Scalar;

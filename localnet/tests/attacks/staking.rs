@@ -1,7 +1,7 @@
-//! Attack: stake is bought for one transaction around a sweep, and the stakers' fees are shared with it (flash staking).
-//! Gain: fees of others' time at no risk. Stopped by: this program shares nothing out: the stakers' part goes whole to the
-//! one payout that the market names, whoever sends it and whenever. What divides it later must count stake from the next
-//! epoch on; that is no part of this program.
+//! Attack: stake is bought for one transaction around a sweep, and the stakers' fees are shared with it (flash
+//! staking). Gain: fees of others' time at no risk. Stopped by: this program shares nothing out: the stakers' part
+//! goes whole to the one payout that the market names, whoever sends it and whenever. What divides it later must
+//! count stake from the next epoch on; that is no part of this program.
 
 use chainference_chain::accounts::*;
 use chainference_chain::{Signer, instruction};

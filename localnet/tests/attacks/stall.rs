@@ -1,6 +1,7 @@
 //! Attack: a worker locks jobs and serves none (lock-and-stall), so that a client's money lies still.
-//! Gain: no money; a rival's clients wait. Stopped by: the stall ends by the clock alone, at `claim_until`, or one grace
-//! after the client says finish; anyone may end it, the worker can't lengthen it, and it earns nothing by it.
+//! Gain: no money; a rival's clients wait.
+//! Stopped by: the stall ends by the clock alone, at `claim_until`, or one grace after the client says finish; anyone
+//! may end it, the worker can't lengthen it, and it earns nothing by it.
 
 use chainference_chain::accounts::*;
 use chainference_chain::{Keypair, Signer, instruction};

@@ -1,6 +1,7 @@
 //! Attack: an account that looks like the clock, the rent or the instructions sysvar.
-//! Gain: money back before its time, or a signature that nobody verified. Stopped by: no instruction takes a sysvar as an
-//! account; the clock comes from the runtime, and vouchers are verified inside the program.
+//! Gain: money back before its time, or a signature that nobody verified.
+//! Stopped by: no instruction takes a sysvar as an account; the clock comes from the runtime, and vouchers are
+//! verified inside the program.
 
 use chainference_chain::accounts::*;
 use chainference_chain::instruction::{self, ClaimRequest};

@@ -1,6 +1,6 @@
 //! Attack: jobs that are locked and never paid: published, locked, let expire; or let go; or paid with nothing.
-//! Gain: a cheap hit on any worker's name, or a cheap good name of one's own. Stopped by: a job with nothing paid moves no
-//! counter, and nobody can say anything about it.
+//! Gain: a cheap hit on any worker's name, or a cheap good name of one's own.
+//! Stopped by: a job with nothing paid moves no counter, and nobody can say anything about it.
 
 use chainference_chain::accounts::*;
 use chainference_chain::{Keypair, Signer, instruction};

@@ -1,7 +1,8 @@
-//! Attack: a voucher where it doesn't belong: of another job, of another job of the same session key, of an address that
-//! lived before, or one that is older than what was claimed.
-//! Gain: paid twice for one answer; or a client that takes back what it has vouched. Stopped by: the voucher names the
-//! job's address, which comes from vault, session key and slot and never comes back; totals only rise.
+//! Attack: a voucher where it doesn't belong: of another job, of another job of the same session key, of an address
+//! that lived before, or one that is older than what was claimed.
+//! Gain: paid twice for one answer; or a client that takes back what it has vouched.
+//! Stopped by: the voucher names the job's address, which comes from vault, session key and slot and never comes
+//! back; totals only rise.
 
 use chainference_chain::instruction::ClaimRequest;
 use chainference_chain::{Instruction, Keypair, Totals, instruction};
