@@ -13,7 +13,7 @@ const STAKE: u64 = 2;
 const STAKE_MAX: u64 = 6;
 const TOKENS_MAX: u64 = 7;
 const HIGHEST: Prices =
-    Prices { input_per_mtok: 500_000, output_per_mtok: 1_000_000, charge_min: STAKE + 2 };
+    Prices { input_per_mtok: 500_000, output_per_mtok: 1_000_000, charge_min: STAKE + 1 };
 
 #[derive(Clone, Copy, Debug)]
 enum Step {
@@ -54,6 +54,28 @@ fn no_sequence_of_steps_loses_a_lamport_or_opens_a_job_again() {
     assert!(found.len() > 10_000, "only {} states, {taken} steps", found.len());
 }
 
+#[test]
+fn a_job_that_no_sequence_leads_to_breaks_the_invariant() {
+    let open = publish();
+    let mut locked = open;
+    locked.lock(offers()[0], NOW).unwrap();
+    let (one, beyond) = (Totals { tokens_in: 1, tokens_out: 0 }, Lamports(STAKE + 1));
+    let settled = Job { status: Status::Settled, ..open };
+    for (job, holds) in [
+        (Job { credited: Lamports(STAKE), ..locked }, true),
+        (Job { credited: beyond, ..locked }, false),
+        (Job { terms: locked.terms, ..open }, false),
+        (Job { totals: one, ..open }, false),
+        (Job { terms: None, ..locked }, false),
+        (Job { credited: Lamports(1), ..settled }, false),
+        (Job { credited: Lamports(1), terms: locked.terms, ..settled }, true),
+        (Job { claim_until_unix_s: 1, ..open }, true),
+        (Job { claim_until_unix_s: 0, ..open }, false),
+    ] {
+        assert_eq!(job.invariant(), holds, "{job:?}");
+    }
+}
+
 fn publish() -> Job {
     let new = NewJob {
         stake: Lamports(STAKE),
@@ -81,7 +103,7 @@ fn steps(job: &Job) -> Vec<Step> {
     let mut steps = Vec::new();
     for now in times {
         steps.extend([Finish(now), Cancel(now), Expire(now)]);
-        steps.extend(terms(job).map(|terms| Lock(terms, now)));
+        steps.extend(offers().map(|terms| Lock(terms, now)));
         steps.extend([0, 1, u64::MAX].map(|lamports| TopUp(lamports, now)));
         // A claim has no time limit: one early and one late.
         if now == NOW || now > job.claim_until_unix_s {
@@ -92,23 +114,23 @@ fn steps(job: &Job) -> Vec<Step> {
 }
 
 /// The offers that try to lock it: at the client's highest prices, cheaper, and beyond each of them.
-fn terms(job: &Job) -> [Terms; 7] {
-    let far = Preset::Far.shares();
-    let at = |input_per_mtok, output_per_mtok, charge_min| Prices {
-        input_per_mtok,
-        output_per_mtok,
-        charge_min,
-    };
+fn offers() -> [Terms; 8] {
+    let Prices { input_per_mtok: input, output_per_mtok: output, charge_min } = HIGHEST;
+    let (open, far) = (Preset::Open.shares(), Preset::Far.shares());
     [
-        (HIGHEST.input_per_mtok, HIGHEST.output_per_mtok, 0, Preset::Open.shares()),
-        (HIGHEST.input_per_mtok - 1, 0, job.stake.0, far),
+        (input, output, 0, open),
+        (input - 1, 0, STAKE, far),
+        (0, output - 1, STAKE + 1, far.rated(10_000)),
         (0, 0, 0, far.rated(0)),
-        (HIGHEST.input_per_mtok + 1, 0, 0, far),
-        (0, HIGHEST.output_per_mtok + 1, 0, far),
-        (0, 0, job.stake.0 + 1, far),
-        (0, 0, HIGHEST.charge_min + 1, far),
+        (input + 1, 0, 0, far),
+        (0, output + 1, 0, far),
+        (0, 0, charge_min, open),
+        (0, 0, charge_min + 1, open),
     ]
-    .map(|(input, output, min, shares)| Terms { prices: at(input, output, min), shares })
+    .map(|(input_per_mtok, output_per_mtok, charge_min, shares)| Terms {
+        prices: Prices { input_per_mtok, output_per_mtok, charge_min },
+        shares,
+    })
 }
 
 /// The least whole number of lamports that covers the price.
