@@ -81,9 +81,10 @@ fn any_account(cast: &Cast, model: &Model, rng: &mut Rng) -> Pubkey {
 /// An account that could stand in this place: somebody else's, or a forged one.
 fn alike(slot: Slot, cast: &Cast, model: &Model, rng: &mut Rng) -> Pubkey {
     let jobs: Vec<_> = model.jobs().map(|(key, _)| *key).collect();
-    let is_forged = rng.percent(15);
+    let (is_forged, is_none) = (rng.percent(15), rng.percent(20));
     let [config, treasury, vault, worker, offer, job] = cast.forged;
     match slot {
+        Slot::MaybeWorker if is_none => PROGRAM_ID,
         Slot::Config if is_forged => config,
         Slot::Treasury if is_forged => treasury,
         Slot::Vault if is_forged => vault,

@@ -15,7 +15,6 @@ impl Model {
         let is_client = self.vault(&vault).is_client(&closer);
         broken.unless(state.vault == vault, "WrongVault");
         broken.unless(state.authority == authority, "WrongDestination");
-        broken.unless(job != authority, "ConstraintClose");
         broken.unless(given.is_none() || given == state.worker, "WrongWorker");
         self.may_close(&job, is_client, &mut broken);
         let Feedback { verdict, speed_bps, audit_passed } = *feedback;
@@ -61,7 +60,6 @@ impl Model {
             broken.unless(state.vault == vault, "WrongVault");
             broken.unless(state.worker == Some(worker), "WrongWorker");
             broken.unless(state.authority == authority, "WrongDestination");
-            broken.unless(job != authority, "ConstraintClose");
             broken.unless(state.credited > 0, "NothingPaid");
             self.may_close(&job, true, &mut broken);
         }

@@ -247,7 +247,6 @@ impl Model {
         broken.unless(worker == address::worker(&owner), "ConstraintSeeds");
         broken.unless(self.offer(&offer).worker == worker, "WrongOffer");
         broken.unless(self.offer(&offer).payer == payer, "WrongDestination");
-        broken.unless(offer != payer, "ConstraintClose");
         broken.done()?;
         self.close(&offer, &payer);
         Ok(())
