@@ -94,7 +94,7 @@ impl Vault {
 
     /// Begins a new period where the old one is over.
     pub fn roll(&mut self, now_unix_s: i64) {
-        if now_unix_s - self.period_start_unix_s >= i64::from(self.period_s) {
+        if self.period_s > 0 && now_unix_s - self.period_start_unix_s >= i64::from(self.period_s) {
             (self.period_start_unix_s, self.settled) = (now_unix_s, 0);
         }
     }
