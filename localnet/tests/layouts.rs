@@ -283,7 +283,9 @@ fn job() {
     let tail = [allowed[0].fields("allowed[0]"), allowed[1].fields("allowed[1]")].concat();
     let bytes: Vec<u8> =
         [vec![0; Job::BYTES], tail.iter().flat_map(|(_, bytes)| bytes.clone()).collect()].concat();
-    assert_eq!(Job::allowed(&bytes), allowed);
-    assert_eq!(Job::allowed(&bytes[..Job::BYTES]), [] as [Pubkey; 0]);
+    assert_eq!(Job::allowed(&bytes), Some(allowed.as_slice()));
+    assert_eq!(Job::allowed(&bytes[..Job::BYTES]), Some([].as_slice()));
+    assert_eq!(Job::allowed(&bytes[..Job::BYTES - 1]), None);
+    assert_eq!(Job::allowed(&bytes[..Job::BYTES + 1]), None);
     check("job", job, tail);
 }

@@ -11,6 +11,7 @@ pub mod accounts;
 pub mod address;
 mod client;
 mod error;
+pub mod event;
 pub mod instruction;
 mod submit;
 mod subscription;

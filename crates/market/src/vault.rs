@@ -6,7 +6,7 @@ use crate::{Lamports, MarketError};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Allowance {
     pub limit: Lamports,
-    /// Length of a period, in seconds.
+    /// Length of a period, in seconds; 0: one period for ever.
     pub period_s: u32,
     /// When the current period began, in unix seconds.
     pub period_start_unix_s: i64,
@@ -18,7 +18,7 @@ impl Allowance {
     /// Begins a new period where the old one is over.
     pub fn roll(&mut self, now_unix_s: i64) {
         let age_s = now_unix_s.saturating_sub(self.period_start_unix_s);
-        if age_s >= i64::from(self.period_s) {
+        if self.period_s > 0 && age_s >= i64::from(self.period_s) {
             self.period_start_unix_s = now_unix_s;
             self.settled = Lamports::ZERO;
         }
@@ -51,6 +51,13 @@ mod tests {
             allowance().check(Lamports(30), Lamports(31)),
             Err(MarketError::OverDelegateLimit)
         );
+    }
+
+    #[test]
+    fn a_period_of_no_length_never_ends() {
+        let mut for_ever = Allowance { period_s: 0, ..allowance() };
+        for_ever.roll(i64::MAX);
+        assert_eq!(for_ever.settled, allowance().settled);
     }
 
     #[test]

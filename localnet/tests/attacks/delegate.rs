@@ -110,6 +110,23 @@ fn around_a_period_s_turn_it_is_twice_the_limit_and_no_more() {
     assert_eq!(before - market.balance(&market.vault()), 2 * LIMIT);
 }
 
+#[test]
+fn with_a_period_of_no_length_it_is_the_limit_for_ever() {
+    let mut market = Market::new();
+    let wallet = market.wallet.insecure_clone();
+    let for_ever = SetDelegateArgs { period_s: 0, ..delegation(Some(market.gateway.pubkey())) };
+    let set = instruction::set_delegate(&wallet.pubkey(), for_ever);
+    market.send(&[set], &wallet, &[]).unwrap();
+    let before = market.balance(&market.vault());
+    for _ in 0..3 {
+        while let Some(job) = whole_limit(&mut market) {
+            market.claim(&job, totals(16_666_666, 0), true).unwrap();
+        }
+        market.warp(9_000, 365 * 86_400);
+    }
+    assert_eq!(before - market.balance(&market.vault()), LIMIT);
+}
+
 /// A locked job with all that the delegate may spend for a stake; `None` where that is spent.
 fn whole_limit(market: &mut Market) -> Option<TestJob> {
     let (mut terms, session) = market.terms();

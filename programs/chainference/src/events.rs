@@ -7,6 +7,7 @@ use crate::instructions::{Feedback, Preferred};
 use crate::state::{Config, FeePart, Filters, Preset, WorkerStatus};
 
 #[event]
+#[derive(Debug, PartialEq, Eq)]
 pub struct ConfigChanged {
     pub admin: Pubkey,
     pub pending_admin: Option<Pubkey>,
@@ -42,6 +43,7 @@ impl ConfigChanged {
 }
 
 #[event]
+#[derive(Debug, PartialEq, Eq)]
 pub struct WorkerRegistered {
     pub worker: Pubkey,
     pub owner: Pubkey,
@@ -51,6 +53,7 @@ pub struct WorkerRegistered {
 }
 
 #[event]
+#[derive(Debug, PartialEq, Eq)]
 pub struct WorkerChanged {
     pub worker: Pubkey,
     pub operator: Pubkey,
@@ -61,6 +64,7 @@ pub struct WorkerChanged {
 }
 
 #[event]
+#[derive(Debug, PartialEq, Eq)]
 pub struct WorkerRetired {
     pub worker: Pubkey,
     /// Bond, earnings, rent and whatever else was sent there.
@@ -68,6 +72,7 @@ pub struct WorkerRetired {
 }
 
 #[event]
+#[derive(Debug, PartialEq, Eq)]
 pub struct OfferPosted {
     pub offer: Pubkey,
     pub worker: Pubkey,
@@ -80,6 +85,7 @@ pub struct OfferPosted {
 }
 
 #[event]
+#[derive(Debug, PartialEq, Eq)]
 pub struct OfferChanged {
     pub offer: Pubkey,
     pub price_in_per_mtok: u64,
@@ -89,17 +95,20 @@ pub struct OfferChanged {
 }
 
 #[event]
+#[derive(Debug, PartialEq, Eq)]
 pub struct OfferRetracted {
     pub offer: Pubkey,
 }
 
 #[event]
+#[derive(Debug, PartialEq, Eq)]
 pub struct EarningsWithdrawn {
     pub worker: Pubkey,
     pub lamports: u64,
 }
 
 #[event]
+#[derive(Debug, PartialEq, Eq)]
 pub struct FeesSwept {
     pub worker: Pubkey,
     pub platform: u64,
@@ -107,6 +116,7 @@ pub struct FeesSwept {
 }
 
 #[event]
+#[derive(Debug, PartialEq, Eq)]
 pub struct FeesWithdrawn {
     pub part: FeePart,
     pub payout: Pubkey,
@@ -114,12 +124,14 @@ pub struct FeesWithdrawn {
 }
 
 #[event]
+#[derive(Debug, PartialEq, Eq)]
 pub struct VaultOpened {
     pub vault: Pubkey,
     pub owner: Pubkey,
 }
 
 #[event]
+#[derive(Debug, PartialEq, Eq)]
 pub struct Deposited {
     pub vault: Pubkey,
     pub payer: Pubkey,
@@ -127,6 +139,7 @@ pub struct Deposited {
 }
 
 #[event]
+#[derive(Debug, PartialEq, Eq)]
 pub struct DelegateSet {
     pub vault: Pubkey,
     pub delegate: Option<Pubkey>,
@@ -135,12 +148,14 @@ pub struct DelegateSet {
 }
 
 #[event]
+#[derive(Debug, PartialEq, Eq)]
 pub struct Withdrawn {
     pub vault: Pubkey,
     pub lamports: u64,
 }
 
 #[event]
+#[derive(Debug, PartialEq, Eq)]
 pub struct VaultClosed {
     pub vault: Pubkey,
     /// The deposit that was left, and the rent.
@@ -148,6 +163,7 @@ pub struct VaultClosed {
 }
 
 #[event]
+#[derive(Debug, PartialEq, Eq)]
 pub struct JobPublished {
     pub job: Pubkey,
     pub vault: Pubkey,
@@ -159,6 +175,7 @@ pub struct JobPublished {
 }
 
 #[event]
+#[derive(Debug, PartialEq, Eq)]
 pub struct JobLocked {
     pub job: Pubkey,
     pub worker: Pubkey,
@@ -171,6 +188,7 @@ pub struct JobLocked {
 }
 
 #[event]
+#[derive(Debug, PartialEq, Eq)]
 pub struct JobToppedUp {
     pub job: Pubkey,
     /// The whole stake now.
@@ -178,6 +196,7 @@ pub struct JobToppedUp {
 }
 
 #[event]
+#[derive(Debug, PartialEq, Eq)]
 pub struct JobClaimed {
     pub job: Pubkey,
     pub worker: Pubkey,
@@ -194,24 +213,28 @@ pub struct JobClaimed {
 }
 
 #[event]
+#[derive(Debug, PartialEq, Eq)]
 pub struct JobFinished {
     pub job: Pubkey,
     pub claim_until_unix_s: i64,
 }
 
 #[event]
+#[derive(Debug, PartialEq, Eq)]
 pub struct JobCancelled {
     pub job: Pubkey,
     pub refund: u64,
 }
 
 #[event]
+#[derive(Debug, PartialEq, Eq)]
 pub struct JobExpired {
     pub job: Pubkey,
     pub refund: u64,
 }
 
 #[event]
+#[derive(Debug, PartialEq, Eq)]
 pub struct JobClosed {
     pub job: Pubkey,
     pub worker: Pubkey,
@@ -219,6 +242,7 @@ pub struct JobClosed {
 }
 
 #[event]
+#[derive(Debug, PartialEq, Eq)]
 pub struct JobsCompared {
     pub first: Pubkey,
     pub second: Pubkey,

@@ -35,7 +35,7 @@ impl Lock<'_> {
         let is_own = is_client(&worker.owner) || is_client(&worker.operator);
         require!(!is_own, ProgramErrorCode::WorkerIsClient);
         let data = self.job.as_ref().try_borrow_data()?;
-        let allowed = Job::allowed(&data);
+        let allowed = Job::allowed(&data).ok_or(ProgramErrorCode::InvariantBroken)?;
         let is_named = allowed.is_empty() || allowed.contains(&self.worker.key());
         require!(is_named, ProgramErrorCode::WorkerNotAllowed);
         job.admit(&worker, &*self.offer.load()?, self.config.load()?.reputation_prior)

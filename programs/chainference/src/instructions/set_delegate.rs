@@ -10,6 +10,7 @@ pub struct SetDelegateArgs {
     pub delegate: Option<Pubkey>,
     /// Lamports that may be reserved and settled in a period.
     pub limit: u64,
+    /// 0: the limit is for ever.
     pub period_s: u32,
 }
 

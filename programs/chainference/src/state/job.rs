@@ -84,10 +84,9 @@ impl Job {
         Self::BYTES + 32 * allowed
     }
 
-    /// The workers named in an account's data.
-    pub fn allowed(data: &[u8]) -> &[Pubkey] {
-        let names = data.get(Self::BYTES..).unwrap_or_default();
-        bytemuck::try_cast_slice(names).unwrap_or_default()
+    /// The workers named in an account's data; `None` where the data isn't a job's.
+    pub fn allowed(data: &[u8]) -> Option<&[Pubkey]> {
+        bytemuck::try_cast_slice(data.get(Self::BYTES..)?).ok()
     }
 
     /// Writes the names of the workers behind a new account's fixed part.

@@ -23,7 +23,7 @@ pub struct Vault {
     /// Paid to workers in this period, in lamports.
     pub settled_in_period: u64,
     pub period_start_unix_s: i64,
-    /// Length of a period, in seconds.
+    /// Length of a period, in seconds; 0: one period for ever.
     pub period_s: u32,
     /// Job accounts that still exist, settled ones included.
     pub unclosed_jobs: u32,
