@@ -28,35 +28,7 @@ impl Model {
         broken.done()?;
         purse.unclosed_jobs += 1;
         *self.vault_mut(&vault) = purse;
-        let state = Job {
-            vault,
-            worker: None,
-            authority,
-            session_key: args.session_key,
-            model_hash: args.model_hash,
-            open_slot: args.open_slot,
-            stake: args.stake,
-            max_input: args.max_price_in_per_mtok,
-            max_output: args.max_price_out_per_mtok,
-            max_charge_min: args.max_charge_min,
-            serve_until_unix_s: args.serve_until_unix_s,
-            claim_until_unix_s: args.serve_until_unix_s + i64::from(grace_s),
-            grace_s,
-            fees_completed_min: args.filters.fees_completed_min,
-            success_bps_min: args.filters.success_bps_min,
-            preference_bps_min: args.filters.preference_bps_min,
-            allowed: args.allowed.clone(),
-            status: Status::Open,
-            prices: Prices::default(),
-            worker_bps: 0,
-            stakers_bps: 0,
-            rating_bps: 0,
-            tokens_in: 0,
-            tokens_out: 0,
-            credited: 0,
-            fees_platform: 0,
-            settled_unix_s: 0,
-        };
+        let state = published(args, vault, authority, grace_s);
         self.make(&authority, &job, missing, State::Job(state));
         Ok(())
     }
@@ -125,27 +97,34 @@ impl Model {
         broken.unless(cost <= state.stake, "BeyondStake");
         broken.done()?;
         let paid = cost - state.credited;
-        let part = |bps: u16| (u128::from(paid) * u128::from(bps) / 10_000) as u64;
-        let (to_worker, to_stakers) = (part(state.worker_bps), part(state.stakers_bps));
-        let to_platform = paid - to_worker - to_stakers;
         let job = self.job_mut(&job);
         (job.tokens_in, job.tokens_out, job.credited) = (tokens_in, tokens_out, cost);
+        self.pay_worker(&k[1], paid);
+        if is_final {
+            self.settle(&k[1]);
+        }
+        Ok(())
+    }
+
+    /// Moves what a claim is worth, in the parts that the job was locked on.
+    fn pay_worker(&mut self, key: &Pubkey, paid: u64) {
+        let now_unix_s = self.now_unix_s;
+        let job = self.job_mut(key);
+        let part = |bps: u16| (u128::from(paid) * u128::from(bps) / 10_000) as u64;
+        let (to_worker, to_stakers) = (part(job.worker_bps), part(job.stakers_bps));
+        let to_platform = paid - to_worker - to_stakers;
         job.fees_platform += to_platform;
+        let (vault, worker) = (job.vault, job.worker.expect("a locked job has its worker"));
         let record = self.worker_mut(&worker);
         record.earnings += to_worker;
         record.fees_platform += to_platform;
         record.fees_stakers += to_stakers;
         record.reputation.fees_completed += to_platform;
-        let now_unix_s = self.now_unix_s;
         let purse = self.vault_mut(&vault);
         purse.roll(now_unix_s);
         purse.reserved -= paid;
         purse.settled += paid;
         self.pay(&vault, &worker, paid);
-        if is_final {
-            self.settle(&k[1]);
-        }
-        Ok(())
     }
 
     /// Ends a job: what is left of its stake is free again.
@@ -223,6 +202,39 @@ impl Model {
     fn by_client(&self, client: &Pubkey, vault: &Pubkey, job: &Pubkey, broken: &mut Broken) {
         broken.unless(self.vault(vault).is_client(client), "NotClient");
         broken.unless(self.job(job).vault == *vault, "WrongVault");
+    }
+}
+
+/// The account of a job that nobody has locked yet.
+fn published(args: &PublishArgs, vault: Pubkey, authority: Pubkey, grace_s: u32) -> Job {
+    Job {
+        vault,
+        worker: None,
+        authority,
+        session_key: args.session_key,
+        model_hash: args.model_hash,
+        open_slot: args.open_slot,
+        stake: args.stake,
+        max_input: args.max_price_in_per_mtok,
+        max_output: args.max_price_out_per_mtok,
+        max_charge_min: args.max_charge_min,
+        serve_until_unix_s: args.serve_until_unix_s,
+        claim_until_unix_s: args.serve_until_unix_s + i64::from(grace_s),
+        grace_s,
+        fees_completed_min: args.filters.fees_completed_min,
+        success_bps_min: args.filters.success_bps_min,
+        preference_bps_min: args.filters.preference_bps_min,
+        allowed: args.allowed.clone(),
+        status: Status::Open,
+        prices: Prices::default(),
+        worker_bps: 0,
+        stakers_bps: 0,
+        rating_bps: 0,
+        tokens_in: 0,
+        tokens_out: 0,
+        credited: 0,
+        fees_platform: 0,
+        settled_unix_s: 0,
     }
 }
 

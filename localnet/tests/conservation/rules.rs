@@ -57,28 +57,6 @@ impl Model {
         Ok(())
     }
 
-    /// Checks that `key` can be made as an account of this size; returns what its payer adds to what lies there.
-    pub fn can_make(
-        &self,
-        payer: &Pubkey,
-        key: &Pubkey,
-        expected: Pubkey,
-        bytes: usize,
-        broken: &mut Broken,
-    ) -> u64 {
-        broken.unless(*key == expected, "ConstraintSeeds");
-        let is_free = self.accounts.get(key).is_none_or(|account| account.state == State::Wallet);
-        broken.unless(is_free, "AccountAlreadyInUse");
-        let missing = self.rent(bytes).saturating_sub(self.lamports(key));
-        broken.unless(self.lamports(payer) >= missing, "ResultWithNegativeLamports");
-        missing
-    }
-
-    pub fn make(&mut self, payer: &Pubkey, key: &Pubkey, missing: u64, state: State) {
-        self.pay(payer, key, missing);
-        self.accounts.get_mut(key).expect("just made").state = state;
-    }
-
     fn update_config(
         &mut self,
         k: &[Pubkey],
