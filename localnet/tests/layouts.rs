@@ -147,8 +147,7 @@ fn config_and_treasury() {
         heartbeat_s: int(10),
         preset: 1,
         paused: 1,
-        bump: 255,
-        padding: 0,
+        padding: [0; 2],
     });
     assert_eq!((config.0.preset(), config.0.paused()), (Preset::Far, true));
     assert_eq!(config.0.pending_admin(), Some(key(2)));

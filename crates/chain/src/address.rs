@@ -6,12 +6,12 @@ use crate::{PROGRAM_ID, Pubkey};
 
 /// The market's configuration.
 pub fn config() -> Pubkey {
-    derive(&[seeds::CONFIG])
+    seeds::CONFIG_ADDRESS
 }
 
 /// The market's treasury.
 pub fn treasury() -> Pubkey {
-    derive(&[seeds::TREASURY])
+    seeds::TREASURY_ADDRESS
 }
 
 /// The record of the worker whose cold key is `owner`.
@@ -36,4 +36,15 @@ pub fn job(vault: &Pubkey, session_key: &Pubkey, open_slot: u64) -> Pubkey {
 
 fn derive(seeds: &[&[u8]]) -> Pubkey {
     Pubkey::find_program_address(seeds, &PROGRAM_ID).0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_program_holds_for_its_addresses_is_what_their_seeds_give() {
+        assert_eq!(config(), derive(&[seeds::CONFIG]));
+        assert_eq!(treasury(), derive(&[seeds::TREASURY]));
+    }
 }

@@ -42,7 +42,7 @@ fn the_one_configuration_and_treasury_are_read_at_the_first_address() {
             };
             for other in second_addresses(&[seed.to_vec()]) {
                 case.market.svm.set_account(other.to_bytes().into(), account.clone()).unwrap();
-                case.refuses(with_account(&case.instruction, at, other), "ConstraintSeeds");
+                case.refuses(with_account(&case.instruction, at, other), "ConstraintAddress");
                 tries += 1;
             }
         }

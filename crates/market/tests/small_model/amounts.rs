@@ -71,7 +71,7 @@ fn every_small_spending_of_a_delegate_stays_within_its_limit() {
                 settled: Lamports(settled),
             };
             allowance.roll(100 + i64::from(age_s));
-            let is_new = age_s >= period_s;
+            let is_new = period_s > 0 && age_s >= period_s;
             let spent = if is_new { 0 } else { settled };
             let start = if is_new { 100 + i64::from(age_s) } else { 100 };
             assert_eq!((allowance.settled.0, allowance.period_start_unix_s), (spent, start));

@@ -10,7 +10,7 @@ use crate::state::Config;
 pub struct AcceptAdmin<'info> {
     /// The pending admin.
     pub new_admin: Signer<'info>,
-    #[account(mut, seeds = [seeds::CONFIG], bump = config.load()?.bump,
+    #[account(mut, address = seeds::CONFIG_ADDRESS,
         constraint = config.load()?.pending_admin() == Some(new_admin.key()) @ ProgramErrorCode::NotAdmin)]
     pub config: AccountLoader<'info, Config>,
 }

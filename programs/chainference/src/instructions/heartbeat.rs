@@ -9,7 +9,7 @@ use crate::state::{Config, Worker};
 pub struct Heartbeat<'info> {
     pub operator: Signer<'info>,
     /// Says how long a window is.
-    #[account(seeds = [seeds::CONFIG], bump = config.load()?.bump)]
+    #[account(address = seeds::CONFIG_ADDRESS)]
     pub config: AccountLoader<'info, Config>,
     #[account(mut, has_one = operator @ ProgramErrorCode::NotOperator)]
     pub worker: AccountLoader<'info, Worker>,

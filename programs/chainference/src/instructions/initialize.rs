@@ -62,8 +62,7 @@ impl Initialize<'_> {
             heartbeat_s: args.heartbeat_s,
             preset: args.preset as u8,
             paused: 0,
-            bump: ctx.bumps.config,
-            padding: 0,
+            padding: [0; 2],
         };
         config.check()?;
         emit!(ConfigChanged::of(&config));

@@ -12,7 +12,7 @@ use crate::state::{Config, Job, Offer, Vault, Worker, WorkerStatus};
 pub struct Lock<'info> {
     /// The worker's hot key.
     pub operator: Signer<'info>,
-    #[account(seeds = [seeds::CONFIG], bump = config.load()?.bump,
+    #[account(address = seeds::CONFIG_ADDRESS,
         constraint = !config.load()?.paused() @ ProgramErrorCode::Paused)]
     pub config: AccountLoader<'info, Config>,
     /// Who the client is: no worker serves itself.

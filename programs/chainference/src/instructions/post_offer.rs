@@ -30,7 +30,7 @@ pub struct PostOffer<'info> {
     /// The worker's owner or operator; pays the rent.
     #[account(mut)]
     pub agent: Signer<'info>,
-    #[account(seeds = [seeds::CONFIG], bump = config.load()?.bump,
+    #[account(address = seeds::CONFIG_ADDRESS,
         constraint = !config.load()?.paused() @ ProgramErrorCode::Paused)]
     pub config: AccountLoader<'info, Config>,
     #[account(constraint = worker.load()?.is_agent(agent.key) @ ProgramErrorCode::NotWorkerAgent)]

@@ -35,7 +35,7 @@ pub struct Publish<'info> {
     /// The vault's owner or delegate; pays the job's rent.
     #[account(mut)]
     pub authority: Signer<'info>,
-    #[account(seeds = [seeds::CONFIG], bump = config.load()?.bump,
+    #[account(address = seeds::CONFIG_ADDRESS,
         constraint = !config.load()?.paused() @ ProgramErrorCode::Paused)]
     pub config: AccountLoader<'info, Config>,
     /// Where the stake is reserved.

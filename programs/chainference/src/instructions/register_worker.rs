@@ -21,7 +21,7 @@ pub struct RegisterWorker<'info> {
     /// The worker's cold key; pays rent and bond.
     #[account(mut)]
     pub owner: Signer<'info>,
-    #[account(seeds = [seeds::CONFIG], bump = config.load()?.bump,
+    #[account(address = seeds::CONFIG_ADDRESS,
         constraint = !config.load()?.paused() @ ProgramErrorCode::Paused)]
     pub config: AccountLoader<'info, Config>,
     #[account(init, payer = owner, space = Worker::BYTES,

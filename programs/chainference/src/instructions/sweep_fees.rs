@@ -12,7 +12,7 @@ use crate::state::{Treasury, Worker};
 pub struct SweepFees<'info> {
     #[account(mut)]
     pub worker: AccountLoader<'info, Worker>,
-    #[account(mut, seeds = [seeds::TREASURY], bump)]
+    #[account(mut, address = seeds::TREASURY_ADDRESS)]
     pub treasury: AccountLoader<'info, Treasury>,
 }
 

@@ -30,7 +30,7 @@ pub struct UpdateConfigArgs {
 #[derive(Accounts)]
 pub struct UpdateConfig<'info> {
     pub admin: Signer<'info>,
-    #[account(mut, seeds = [seeds::CONFIG], bump = config.load()?.bump,
+    #[account(mut, address = seeds::CONFIG_ADDRESS,
         has_one = admin @ ProgramErrorCode::NotAdmin)]
     pub config: AccountLoader<'info, Config>,
 }

@@ -22,7 +22,7 @@ pub struct UpdateWorkerArgs {
 pub struct UpdateWorker<'info> {
     pub owner: Signer<'info>,
     /// Says how long a bond cools down.
-    #[account(seeds = [seeds::CONFIG], bump = config.load()?.bump)]
+    #[account(address = seeds::CONFIG_ADDRESS)]
     pub config: AccountLoader<'info, Config>,
     #[account(mut, has_one = owner @ ProgramErrorCode::NotWorkerOwner)]
     pub worker: AccountLoader<'info, Worker>,

@@ -11,9 +11,9 @@ use crate::state::{Config, FeePart, Treasury};
 #[derive(Accounts)]
 #[instruction(part: FeePart)]
 pub struct WithdrawFees<'info> {
-    #[account(seeds = [seeds::CONFIG], bump = config.load()?.bump)]
+    #[account(address = seeds::CONFIG_ADDRESS)]
     pub config: AccountLoader<'info, Config>,
-    #[account(mut, seeds = [seeds::TREASURY], bump)]
+    #[account(mut, address = seeds::TREASURY_ADDRESS)]
     pub treasury: AccountLoader<'info, Treasury>,
     /// CHECK: the address is the configuration's; it only receives.
     #[account(mut, constraint = payout.key() == config.load()?.payout(part) @ ProgramErrorCode::WrongDestination)]

@@ -33,9 +33,7 @@ pub struct Config {
     pub preset: u8,
     /// 1 stops new workers, offers, publishes and locks. What is live is always paid and refunded.
     pub paused: u8,
-    /// The address's bump seed.
-    pub bump: u8,
-    pub padding: u8,
+    pub padding: [u8; 2],
 }
 
 /// How a job's cost is cut. There is no third way: the admin can't name shares of its own.
