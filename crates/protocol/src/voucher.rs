@@ -75,7 +75,7 @@ impl SignedVoucher {
     }
 }
 
-/// Strict Ed25519 verification, as the chain's precompile does it: a small-order key would otherwise
+/// Strict Ed25519 verification, as the on-chain program does it: a small-order key would otherwise
 /// sign anything.
 pub fn verify(key: &Address, message: &[u8], signature: &Signature) -> bool {
     let signature = ed25519_dalek::Signature::from_bytes(&signature.0);
