@@ -4,6 +4,7 @@ mod accounts;
 #[path = "../common/mod.rs"]
 mod common;
 mod edges;
+mod hollow;
 mod jobs;
 mod jobs_table;
 mod moments;
