@@ -144,7 +144,7 @@ impl Place {
     pub async fn client(&self) -> Client {
         let offers = self.chain.offers().await.unwrap();
         let url = format!("http://127.0.0.1:{}", self.ports[2]);
-        Client::new(self.chain.clone(), self.wallet.insecure_clone(), url, offers[0].clone())
+        Client::new(self.chain.clone(), self.wallet.insecure_clone(), url, offers[0])
     }
 
     /// A worker in this process, changed by `change`, once it answers.
