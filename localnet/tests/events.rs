@@ -106,7 +106,7 @@ fn the_events_alone_tell_where_the_money_lies() {
     let mut market = Market::with_preset(Preset::Far);
     let (mut index, operator) = (Index::default(), market.provider().operator);
     let vault_before = market.balance(&market.vault());
-    let mut run = |market: &mut Market, index: &mut Index| {
+    let run = |market: &mut Market, index: &mut Index| {
         events(&market.logs).into_iter().for_each(|event| index.take(event));
         let vault: Vault = market.load(&market.vault());
         let worker: Worker = market.load(&market.worker());
