@@ -1,10 +1,10 @@
 # Everything a newcomer types. `make help` lists it.
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help up build test soak fmt clean
+.PHONY: help up build test soak mutants bench bench-chain fmt clean
 
 help: ## show this
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 up: build ## install what is missing, build, start a market on this machine, print its URL and key
 	@. scripts/env.sh && exec "$$target/release/chainference" up $(ARGS)
@@ -18,6 +18,16 @@ test: ## everything that CI checks: format, lints, licences, unit, virtual-machi
 soak: ## 2,000,000 random instructions against the program's model, on all cores (STEPS=n for more or fewer)
 	@. scripts/env.sh && cd localnet && CARGO_TARGET_DIR=$$localnet_target CHAINFERENCE_SOAK_STEPS=$${STEPS:-2000000} \
 		cargo test --release --locked --test conservation -- --nocapture every_lamport
+
+mutants: ## remove each guard of the program and change each rule of the market in turn: a test must notice (an hour)
+	@scripts/mutants
+	@scripts/mutants-market
+
+bench: bench-chain ## measure all that can be measured so far, into target/bench
+
+bench-chain: ## what the program costs: compute, bytes, lamports a call; fails if a target is missed
+	@. scripts/env.sh && cd localnet && CHAINFERENCE_BENCH=$$target/bench CARGO_TARGET_DIR=$$localnet_target \
+		cargo bench --quiet --locked --bench chain
 
 fmt: ## format the Rust sources
 	@cargo fmt --all && cd localnet && cargo fmt --all

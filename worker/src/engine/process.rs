@@ -46,13 +46,15 @@ impl Process {
             Some(Reply::Loaded(facts)) => {
                 Ok(Self { facts, replies, outbox, last_words, _child: child })
             }
-            Some(Reply::LoadFailed { detail }) => {
-                Err(EngineError::Load { detail: last_words.explain(&detail) })
-            }
-            _ => {
-                // It died: its stderr ends with it, and holds the reason.
+            refused => {
+                // Without a pipe it ends: its stderr ends with it, and holds the reason.
+                drop(outbox);
                 let _ = stderr_end.await;
-                Err(EngineError::Load { detail: last_words.explain("the process ended") })
+                let detail = match &refused {
+                    Some(Reply::LoadFailed { detail }) => detail,
+                    _ => "the process ended",
+                };
+                Err(EngineError::Load { detail: last_words.explain(detail) })
             }
         }
     }
