@@ -14,9 +14,14 @@ mod id;
 mod seal;
 mod voucher;
 
-pub use call::{CallRequest, Chat, ContentPart, Message, MessageContent, Sampling};
+pub use call::{
+    CallRequest, Chat, Completion, ContentPart, Decoding, Embedding, Message, MessageContent,
+    Prompt, ResponseFormat, Sampling, Task, Tool, ToolCall, ToolChoice,
+};
 pub use error::{ErrorCode, WireError, WireErrorBody};
-pub use frame::{FinishReason, Frame, FrameError, SignedReceipt};
+pub use frame::{
+    Candidate, Delta, FinishReason, Frame, FrameError, SignedReceipt, TokenLogprob, ToolCallDelta,
+};
 pub use id::{Address, Signature};
 pub use seal::{
     FrameOpener, FrameSealer, SealError, SealedCall, WorkerPublic, WorkerSecret, open_call,

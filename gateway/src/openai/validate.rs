@@ -2,7 +2,9 @@
 
 use std::{collections::BTreeMap, ops::RangeInclusive};
 
-use chainference_protocol::{CallRequest, Chat, Message as ChatMessage, MessageContent, Sampling};
+use chainference_protocol::{
+    CallRequest, Chat, Decoding, Message as ChatMessage, MessageContent, Sampling, Task,
+};
 use thiserror::Error;
 
 use super::{
@@ -65,14 +67,15 @@ pub fn parse_chat(body: &[u8]) -> Result<ChatCall, RequestError> {
         frequency_penalty: request.frequency_penalty,
         logit_bias: logit_bias(request.logit_bias.unwrap_or_default())?,
     };
-    let chat = Chat {
-        messages,
+    let decoding = Decoding {
         sampling,
         stop: stop(request.stop)?,
         max_tokens: max_tokens(request.max_completion_tokens, request.max_tokens),
+        ..Decoding::default()
     };
+    let task = Task::Chat(Chat { messages, decoding, ..Chat::default() });
     Ok(ChatCall {
-        request: CallRequest { model: request.model, chat },
+        request: CallRequest { model: request.model, task },
         stream: request.stream.unwrap_or(false),
         include_usage: request.stream_options.and_then(|o| o.include_usage).unwrap_or(false),
     })
@@ -178,8 +181,8 @@ fn one_message(at: usize, message: Message) -> Result<ChatMessage, RequestError>
         Some(Content::Parts(parts)) => join_parts(&path("content"), parts)?,
         None => return Err(RequestError::Missing { param: path("content") }),
     };
-    let content = MessageContent::Text(content);
-    Ok(ChatMessage { role: role.to_owned(), content, name: message.name })
+    let content = Some(MessageContent::Text(content));
+    Ok(ChatMessage { role: role.to_owned(), content, name: message.name, ..Default::default() })
 }
 
 fn join_parts(path: &str, parts: Vec<Part>) -> Result<String, RequestError> {

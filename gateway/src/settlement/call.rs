@@ -141,7 +141,7 @@ impl Call {
         let unseen = |error| Attempt::Unseen { error, owed: Totals::ZERO };
         let settlement = &self.settlement;
         // Never cut short in the middle: each of its steps has its own deadline.
-        let prepared = match settlement.prepare(&self.id, &self.request.chat, candidate).await {
+        let prepared = match settlement.prepare(&self.id, &self.request.task, candidate).await {
             Ok(prepared) => prepared,
             Err(error) => return unseen(error),
         };
@@ -167,7 +167,7 @@ impl Call {
     async fn send(&self, candidate: &Candidate, prepared: &Prepared) -> Result<Frames, CallError> {
         let job = &prepared.job;
         let request =
-            CallRequest { model: candidate.model.clone(), chat: self.request.chat.clone() };
+            CallRequest { model: candidate.model.clone(), task: self.request.task.clone() };
         let to = WorkerPublic(candidate.x25519);
         let mut rng = generator()?;
         let sealed = seal_call(&to, &job.session_key, job.wire_address(), 0, &request, &mut rng);

@@ -6,7 +6,7 @@ use chainference_chain::{
     accounts::{self, Vault, model_hash},
 };
 use chainference_market::{Allowance, Lamports, Totals};
-use chainference_protocol::{Chat, SessionKey};
+use chainference_protocol::{SessionKey, Task};
 use rand::{SeedableRng, TryRngCore, rngs::OsRng, rngs::StdRng};
 
 use super::{
@@ -38,14 +38,14 @@ impl Settlement {
     pub async fn prepare(
         &self,
         call_id: &str,
-        chat: &Chat,
+        task: &Task,
         candidate: &Candidate,
     ) -> Result<Prepared, CallError> {
         let snapshot = self.directory.snapshot().map_err(CallError::ChainAway)?;
         if snapshot.paused {
             return Err(CallError::Paused);
         }
-        let bounds = stake::bounds(chat, candidate.context_tokens);
+        let bounds = stake::bounds(task, candidate.context_tokens);
         let stake = stake::stake(&candidate.prices, bounds)?;
         let blockhash = self.check_funds(&snapshot, stake).await?;
 

@@ -3,7 +3,7 @@
 use std::{ops::ControlFlow, sync::atomic::Ordering, time::Duration};
 
 use chainference_market::{Prices, Totals};
-use chainference_protocol::{FinishReason, Frame, WireError};
+use chainference_protocol::{Delta, FinishReason, Frame, WireError};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use super::{
@@ -32,6 +32,7 @@ impl Call {
             vouchers: Vouchers::start(&self.settlement, &prepared.job),
             prices: prepared.job.prices,
             started: Some(started),
+            finished: None,
             frames,
         };
         let outcome = relay.run().await;
@@ -80,6 +81,8 @@ struct Relay<'a> {
     prices: Prices,
     /// What the client is told first; gone once it was told.
     started: Option<Started>,
+    /// Why the answer ended, once it has.
+    finished: Option<FinishReason>,
     frames: Frames,
 }
 
@@ -112,7 +115,7 @@ impl Relay<'_> {
     async fn pass_on(&mut self, frame: Frame) -> Result<ControlFlow<()>, CallError> {
         match frame {
             Frame::Accepted { tokens_in, .. } => self.meter.accepted(tokens_in)?,
-            Frame::Delta { tokens, text } => {
+            Frame::Delta(Delta { tokens, text, .. }) => {
                 let tokens = tokens.len() as u64;
                 self.meter.received(tokens)?;
                 let told = self.start().await && self.call.tell(Event::Text { text, tokens }).await;
@@ -126,12 +129,17 @@ impl Relay<'_> {
                     self.vouchers.want(totals);
                 }
             }
-            Frame::End { finish_reason, receipt } => {
+            Frame::Finish { reason, .. } => self.finished = Some(reason),
+            Frame::Embedding { .. } => {
+                return Err(CallError::Protocol("an embedding was not asked for".into()));
+            }
+            Frame::End { receipt, .. } => {
                 let totals = self.meter.received_totals()?;
                 if receipt.totals() != totals {
                     tracing::warn!(?totals, receipt = ?receipt.totals(), "the worker counts otherwise");
                 }
-                self.end(finish_reason, totals).await?;
+                let reason = self.finished.unwrap_or(FinishReason::Stop);
+                self.end(reason, totals).await?;
                 return Ok(ControlFlow::Break(()));
             }
             Frame::Error { code, message } => {
@@ -148,6 +156,7 @@ impl Relay<'_> {
         let finish_reason = match reason {
             FinishReason::Stop => "stop",
             FinishReason::Length => "length",
+            FinishReason::ToolCalls => "tool_calls",
         };
         let ended = Event::Ended(Ended { finish_reason, totals, cost });
         if self.start().await {

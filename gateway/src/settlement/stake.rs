@@ -1,25 +1,58 @@
 //! The most that a call may cost, from what is known before a worker has seen it.
 
 use chainference_market::{Lamports, MarketError, Prices, Totals};
-use chainference_protocol::{Chat, ContentPart, Message, MessageContent};
+use chainference_protocol::{Chat, ContentPart, Decoding, Message, MessageContent, Prompt, Task};
 
 use crate::limits::{TEMPLATE_TOKENS, TEMPLATE_TOKENS_PER_MESSAGE};
 
 /// Upper bounds of a call's tokens: a tokenizer makes no more tokens than there are bytes, a
 /// template adds a bounded text, and nothing exceeds the context.
-pub fn bounds(chat: &Chat, context_tokens: u32) -> Totals {
+pub fn bounds(task: &Task, context_tokens: u32) -> Totals {
     let context = u64::from(context_tokens);
+    match task {
+        Task::Chat(chat) => Totals {
+            tokens_in: chat_tokens(chat).min(context),
+            tokens_out: answers_tokens(&chat.decoding, context),
+        },
+        Task::Complete(completion) => {
+            let suffix = completion.suffix.as_ref().map_or(0, |suffix| suffix.len() as u64);
+            let answers = answers_tokens(&completion.decoding, context);
+            Totals {
+                tokens_in: prompts_tokens(&completion.prompts, suffix, context),
+                tokens_out: answers.saturating_mul(completion.prompts.len() as u64),
+            }
+        }
+        Task::Embed(embedding) => {
+            Totals { tokens_in: prompts_tokens(&embedding.inputs, 0, context), tokens_out: 0 }
+        }
+    }
+}
+
+fn answers_tokens(decoding: &Decoding, context: u64) -> u64 {
+    let one = decoding.max_tokens.map_or(context, u64::from).min(context);
+    one.saturating_mul(u64::from(decoding.n))
+}
+
+fn prompts_tokens(prompts: &[Prompt], more_bytes: u64, context: u64) -> u64 {
+    let tokens = |prompt: &Prompt| match prompt {
+        Prompt::Text(text) => text.len() as u64,
+        Prompt::Tokens(tokens) => tokens.len() as u64,
+    };
+    let one = |prompt| (tokens(prompt) + more_bytes + TEMPLATE_TOKENS_PER_MESSAGE).min(context);
+    prompts.iter().map(one).fold(0, u64::saturating_add)
+}
+
+fn chat_tokens(chat: &Chat) -> u64 {
     let bytes: u64 = chat.messages.iter().map(bytes).sum();
     let per_message = TEMPLATE_TOKENS_PER_MESSAGE.saturating_mul(chat.messages.len() as u64);
-    let tokens_in = bytes.saturating_add(per_message).saturating_add(TEMPLATE_TOKENS);
-    let tokens_out = chat.max_tokens.map_or(context, u64::from);
-    Totals { tokens_in: tokens_in.min(context), tokens_out: tokens_out.min(context) }
+    bytes.saturating_add(per_message).saturating_add(TEMPLATE_TOKENS)
 }
 
 fn bytes(message: &Message) -> u64 {
     let content = match &message.content {
-        MessageContent::Text(text) => text.len(),
-        MessageContent::Parts(parts) => {
+        None => 0,
+        Some(MessageContent::Text(text)) => text.len(),
+        Some(MessageContent::Parts(parts)) => {
             parts.iter().map(|ContentPart::Text { text }| text.len()).sum()
         }
     };
@@ -36,14 +69,12 @@ pub fn stake(prices: &Prices, bounds: Totals) -> Result<Lamports, MarketError> {
 
 #[cfg(test)]
 mod tests {
-    use chainference_protocol::Sampling;
-
     use super::*;
 
-    fn chat(text: &str, max_tokens: Option<u32>) -> Chat {
-        let message =
-            Message { role: "user".into(), content: MessageContent::Text(text.into()), name: None };
-        Chat { messages: vec![message], sampling: Sampling::default(), stop: vec![], max_tokens }
+    fn chat(text: &str, max_tokens: Option<u32>) -> Task {
+        let messages = vec![Message::text("user", text)];
+        let decoding = Decoding { max_tokens, ..Decoding::default() };
+        Task::Chat(Chat { messages, decoding, ..Chat::default() })
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use chainference_chain::Signer;
 use chainference_market::{Receipt, ReceiptKind, Totals};
 use chainference_protocol::{
-    ErrorCode, FinishReason, Frame, FrameError, FrameSealer, Signature, SignedReceipt,
+    Delta, ErrorCode, FinishReason, Frame, FrameError, FrameSealer, Signature, SignedReceipt,
 };
 use futures_util::FutureExt;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -197,7 +197,8 @@ impl Answer {
             metrics::first_token(self.began.elapsed().as_secs_f64());
         }
         self.sent.tokens_out = self.sent.tokens_out.saturating_add(count);
-        self.send(&Frame::Delta { tokens: piece.tokens, text: piece.text }).await?;
+        let delta = Delta { tokens: piece.tokens, text: piece.text, ..Delta::default() };
+        self.send(&Frame::Delta(delta)).await?;
         if ask {
             let receipt = self.receipt(ReceiptKind::VoucherWanted);
             self.send(&Frame::VoucherWanted { receipt }).await?;
@@ -215,9 +216,10 @@ impl Answer {
         }
     }
 
-    async fn end(&mut self, finish_reason: FinishReason) -> Result<(), Break> {
+    async fn end(&mut self, reason: FinishReason) -> Result<(), Break> {
+        self.send(&Frame::Finish { choice: 0, reason, tokens_reasoning: 0 }).await?;
         let receipt = self.receipt(ReceiptKind::End);
-        self.send(&Frame::End { finish_reason, receipt }).await
+        self.send(&Frame::End { tokens_cached: 0, receipt }).await
     }
 
     /// Tells the client why, where there is one, and names the outcome.

@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use chainference_chain::Pubkey;
-use chainference_protocol::{Address, CallRequest, SealedCall, open_call};
+use chainference_protocol::{Address, CallRequest, MessageContent, SealedCall, Task, open_call};
 use futures_util::StreamExt;
 use std::convert::Infallible;
 use std::time::Duration;
@@ -51,13 +51,19 @@ fn to_generate(request: CallRequest, model: &str) -> Result<Generate, RouteError
     if request.model != model {
         return Err(RouteError::invalid(format!("this worker serves {model}")));
     }
-    let chat = request.chat;
+    let Task::Chat(chat) = request.task else {
+        return Err(RouteError::invalid("this worker answers chats only"));
+    };
     let messages = chat
         .messages
         .into_iter()
-        .map(|message| ChatMessage { role: message.role, content: message.content.text() })
+        .map(|message| ChatMessage {
+            role: message.role,
+            content: message.content.as_ref().map_or_else(String::new, MessageContent::text),
+        })
         .collect();
-    let sampling = chat.sampling;
+    let decoding = chat.decoding;
+    let sampling = decoding.sampling;
     Ok(Generate {
         messages,
         sampling: Sampling {
@@ -71,8 +77,8 @@ fn to_generate(request: CallRequest, model: &str) -> Result<Generate, RouteError
             frequency_penalty: sampling.frequency_penalty,
             logit_bias: sampling.logit_bias,
         },
-        stop: chat.stop,
-        max_tokens: chat.max_tokens.map(u64::from),
+        stop: decoding.stop,
+        max_tokens: decoding.max_tokens.map(u64::from),
         allowed_tokens: 0,
     })
 }

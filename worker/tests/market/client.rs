@@ -6,8 +6,8 @@ use chainference_chain::accounts::Offer;
 use chainference_chain::{Chain, JobTerms, Keypair, Pubkey, Quote, Signer, address};
 use chainference_market::Totals;
 use chainference_protocol::{
-    Address, CallRequest, Chat, ErrorCode, FinishReason, Frame, FrameOpener, Message,
-    MessageContent, Sampling, SessionKey, SignedVoucher, WireErrorBody, WorkerPublic, seal_call,
+    Address, CallRequest, Chat, Decoding, Delta, ErrorCode, FinishReason, Frame, FrameOpener,
+    Message, Sampling, SessionKey, SignedVoucher, Task, WireErrorBody, WorkerPublic, seal_call,
 };
 use reqwest::Response;
 use serde::Serialize;
@@ -109,15 +109,14 @@ impl Client {
     pub async fn call(&self, job: &Job, call: u32, ask: Ask) -> Result<Answer, Refused> {
         let worker = self.chain_key();
         let model = if ask.model.is_empty() { self.offer.1.model().to_owned() } else { ask.model };
-        let message =
-            Message { role: "user".into(), content: MessageContent::Text(ask.prompt), name: None };
-        let chat = Chat {
-            messages: vec![message],
+        let decoding = Decoding {
             sampling: Sampling { temperature: Some(0.0), ..Sampling::default() },
-            stop: Vec::new(),
             max_tokens: Some(ask.max_tokens),
+            ..Decoding::default()
         };
-        let request = CallRequest { model, chat };
+        let messages = vec![Message::text("user", ask.prompt)];
+        let task = Task::Chat(Chat { messages, decoding, ..Chat::default() });
+        let request = CallRequest { model, task };
         let mut rng = rand::rng();
         let (sealed, opener) =
             seal_call(&worker, &job.session, job.wire(), call, &request, &mut rng).unwrap();
@@ -200,7 +199,7 @@ impl Said {
     fn add(&mut self, frame: Frame) {
         match frame {
             Frame::Accepted { receipt, .. } => self.totals = receipt.totals(),
-            Frame::Delta { tokens, text } => {
+            Frame::Delta(Delta { tokens, text, .. }) => {
                 self.tokens += tokens.len() as u64;
                 self.totals.tokens_out += tokens.len() as u64;
                 self.text.push_str(&text);
@@ -209,10 +208,9 @@ impl Said {
                 self.vouchers_wanted += 1;
                 self.totals = receipt.totals();
             }
-            Frame::End { finish_reason, receipt } => {
-                self.finish = Some(finish_reason);
-                self.totals = receipt.totals();
-            }
+            Frame::Finish { reason, .. } => self.finish = Some(reason),
+            Frame::End { receipt, .. } => self.totals = receipt.totals(),
+            Frame::Embedding { .. } => panic!("an embedding was not asked for"),
             Frame::Error { code, message } => panic!("{code:?}: {message}"),
         }
     }

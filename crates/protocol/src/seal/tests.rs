@@ -1,20 +1,20 @@
 use rand::{SeedableRng, rngs::StdRng};
 
 use super::*;
-use crate::{Chat, Message, MessageContent, Sampling};
+use crate::{Chat, Decoding, Delta, Message, Sampling, Task};
 
 const JOB: Address = Address([5; 32]);
 
 fn request() -> CallRequest {
-    let content = MessageContent::Text("What is the capital of France?".into());
-    let message = Message { role: "user".into(), content, name: None };
-    let chat = Chat {
-        messages: vec![message],
+    let decoding = Decoding {
         sampling: Sampling { temperature: Some(0.0), ..Sampling::default() },
         stop: vec!["\n".into()],
         max_tokens: Some(16),
+        ..Decoding::default()
     };
-    CallRequest { model: "a/model".into(), chat }
+    let messages = vec![Message::text("user", "What is the capital of France?")];
+    let chat = Chat { messages, decoding, ..Chat::default() };
+    CallRequest { model: "a/model".into(), task: Task::Chat(chat) }
 }
 
 struct Parties {
@@ -35,7 +35,7 @@ fn sealed_call(seed: u64) -> Parties {
 }
 
 fn delta(text: &str) -> Frame {
-    Frame::Delta { tokens: vec![1, 2], text: text.into() }
+    Frame::Delta(Delta { tokens: vec![1, 2], text: text.into(), ..Delta::default() })
 }
 
 #[test]

@@ -29,14 +29,14 @@ fn common_parameters_reach_the_worker() {
     })))
     .unwrap();
     assert!(call.stream && call.include_usage);
-    let chat = call.request.chat;
+    let Task::Chat(chat) = call.request.task else { panic!("a chat") };
     assert_eq!(chat.messages[0].role, "system");
-    assert_eq!(chat.messages[1].content.text(), "ab");
-    assert_eq!(chat.max_tokens, Some(7));
-    assert_eq!(chat.stop, ["x"]);
-    assert_eq!(chat.sampling.temperature, Some(0.5));
-    assert_eq!(chat.sampling.seed, Some(u32::MAX - 1));
-    assert_eq!(chat.sampling.logit_bias, BTreeMap::from([(50, -100.0)]));
+    assert_eq!(chat.messages[1].content.as_ref().unwrap().text(), "ab");
+    assert_eq!(chat.decoding.max_tokens, Some(7));
+    assert_eq!(chat.decoding.stop, ["x"]);
+    assert_eq!(chat.decoding.sampling.temperature, Some(0.5));
+    assert_eq!(chat.decoding.sampling.seed, Some(u32::MAX - 1));
+    assert_eq!(chat.decoding.sampling.logit_bias, BTreeMap::from([(50, -100.0)]));
 }
 
 #[test]
