@@ -36,7 +36,7 @@ pub enum EngineError {
     Template { detail: String },
     /// A value that no model can honour; `param` is its name in the request.
     #[error("{param}: {detail}")]
-    Invalid { param: &'static str, detail: String },
+    Invalid { param: String, detail: String },
     /// llama.cpp reported a failure for this step; the engine itself goes on.
     #[error("the model failed to compute: {detail}")]
     Compute { detail: String },
@@ -47,6 +47,7 @@ pub enum EngineError {
 pub(super) enum CallError {
     ContextOverflow { tokens_in: u64, context_tokens: u32 },
     Template { detail: String },
+    Invalid { param: String, detail: String },
     Compute { detail: String },
 }
 
@@ -57,6 +58,7 @@ impl From<CallError> for EngineError {
                 Self::ContextOverflow { tokens_in, context_tokens }
             }
             CallError::Template { detail } => Self::Template { detail },
+            CallError::Invalid { param, detail } => Self::Invalid { param, detail },
             CallError::Compute { detail } => Self::Compute { detail },
         }
     }

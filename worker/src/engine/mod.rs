@@ -25,8 +25,8 @@ use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 pub use error::EngineError;
-pub use generation::{Event, FinishReason, Generation};
-pub use request::{Generate, Sampling};
+pub use generation::{Event, Generation};
+pub use request::Generate;
 
 use supervisor::Command;
 

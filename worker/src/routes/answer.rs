@@ -1,6 +1,7 @@
 //! One call from the first token to the last: the engine's events become sealed frames, as far as
 //! credit and stake allow.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,7 +13,7 @@ use chainference_protocol::{
 use futures_util::FutureExt;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::engine::{self, EngineError, Generate, Generation};
+use crate::engine::{EngineError, Event, Generate, Generation};
 use crate::metrics;
 use crate::settlement::{Gate, Job};
 
@@ -21,15 +22,9 @@ use super::error::RouteError;
 
 /// What to do next about output.
 enum Next {
-    Event(Option<Result<engine::Event, EngineError>>),
+    Event(Option<Result<Event, EngineError>>),
     /// A voucher came, or the job's state changed.
     Changed,
-}
-
-/// Tokens and the text that is certain by now, not sent yet.
-struct Piece {
-    tokens: Vec<u32>,
-    text: String,
 }
 
 /// Why a call ended before its last token.
@@ -54,6 +49,8 @@ pub(crate) struct Answer {
     sent: Totals,
     began: Instant,
     first_token: Option<Instant>,
+    /// The answers that are not complete yet.
+    open: BTreeSet<u32>,
     /// Since when the next token waits for a voucher.
     unpaid_since: Option<Instant>,
 }
@@ -67,7 +64,18 @@ impl Answer {
         frames: mpsc::Sender<String>,
     ) -> Self {
         let (sent, began) = (Totals::ZERO, Instant::now());
-        Self { app, job, call, sealer, frames, sent, began, first_token: None, unpaid_since: None }
+        Self {
+            app,
+            job,
+            call,
+            sealer,
+            frames,
+            sent,
+            began,
+            first_token: None,
+            open: BTreeSet::new(),
+            unpaid_since: None,
+        }
     }
 
     /// Runs the call to its end, whatever becomes of the request that began it. `accepted` hears
@@ -85,6 +93,7 @@ impl Answer {
         if let Gate::Open { room_tokens } = self.app.settlement.gate(&self.job) {
             generate.allowed_tokens = room_tokens;
         }
+        self.open = (0..generate.answers()).filter_map(|choice| u32::try_from(choice).ok()).collect();
         let outcome = match self.start(generate).await {
             Ok(generation) => {
                 accepted.send(Ok(())).ok(); // if nobody hears it, the stream is closed as well
@@ -131,16 +140,16 @@ impl Answer {
         let receipt = self.receipt(ReceiptKind::Accepted);
         self.send(&Frame::Accepted { tokens_in, receipt }).await?;
         let mut changes = self.job.changes();
-        let mut held: Option<Piece> = None;
+        let mut held: Option<Delta> = None;
         let mut allowed_tokens = 0;
         loop {
             changes.borrow_and_update();
-            if let Some(piece) = held.take() {
-                match self.pass(piece).await? {
+            if let Some(delta) = held.take() {
+                match self.pass(delta).await? {
                     Passed::Sent => {}
-                    Passed::StakeUsed => return self.end(FinishReason::Length).await,
-                    Passed::Held(piece) => {
-                        held = Some(piece);
+                    Passed::StakeUsed => return self.cut().await,
+                    Passed::Held(delta) => {
+                        held = Some(delta);
                         self.voucher(&mut changes).await?;
                         continue;
                     }
@@ -164,17 +173,18 @@ impl Answer {
                         event = generation.next() => Next::Event(event),
                         waited = self.voucher(&mut changes) => waited.map(|()| Next::Changed)?,
                     },
-                    Gate::StakeUsed => return self.end(FinishReason::Length).await,
+                    Gate::StakeUsed => return self.cut().await,
                     Gate::Closed => return Err(Break::JobOver),
                 },
             };
             match next {
                 Next::Changed => {}
-                Next::Event(Some(Ok(engine::Event::Delta { tokens, text }))) => {
-                    held = Some(Piece { tokens, text });
+                Next::Event(Some(Ok(Event::Delta(delta)))) => held = Some(delta),
+                Next::Event(Some(Ok(Event::Finish { choice, reason, tokens_reasoning }))) => {
+                    self.finish_choice(choice, reason, tokens_reasoning).await?;
                 }
-                Next::Event(Some(Ok(engine::Event::Finish { reason, .. }))) => {
-                    return self.end(finish_reason(reason)).await;
+                Next::Event(Some(Ok(Event::End { tokens_cached, .. }))) => {
+                    return self.end(tokens_cached).await;
                 }
                 Next::Event(Some(Err(error))) => return Err(Break::Engine(error)),
                 Next::Event(None) => return Err(Break::Engine(EngineError::Stopped)),
@@ -183,11 +193,11 @@ impl Answer {
     }
 
     /// Sends a piece if credit and stake allow it.
-    async fn pass(&mut self, piece: Piece) -> Result<Passed, Break> {
-        let count = piece.tokens.len() as u64;
+    async fn pass(&mut self, delta: Delta) -> Result<Passed, Break> {
+        let count = delta.tokens.len() as u64;
         let (gate, ask) = self.app.settlement.pass(&self.job, count);
         match gate {
-            Gate::Wait => return Ok(Passed::Held(piece)),
+            Gate::Wait => return Ok(Passed::Held(delta)),
             Gate::StakeUsed => return Ok(Passed::StakeUsed),
             Gate::Closed => return Err(Break::JobOver),
             Gate::Open { .. } => self.unpaid_since = None,
@@ -197,7 +207,6 @@ impl Answer {
             metrics::first_token(self.began.elapsed().as_secs_f64());
         }
         self.sent.tokens_out = self.sent.tokens_out.saturating_add(count);
-        let delta = Delta { tokens: piece.tokens, text: piece.text, ..Delta::default() };
         self.send(&Frame::Delta(delta)).await?;
         if ask {
             let receipt = self.receipt(ReceiptKind::VoucherWanted);
@@ -216,10 +225,27 @@ impl Answer {
         }
     }
 
-    async fn end(&mut self, reason: FinishReason) -> Result<(), Break> {
-        self.send(&Frame::Finish { choice: 0, reason, tokens_reasoning: 0 }).await?;
+    async fn finish_choice(
+        &mut self,
+        choice: u32,
+        reason: FinishReason,
+        tokens_reasoning: u64,
+    ) -> Result<(), Break> {
+        self.open.remove(&choice);
+        self.send(&Frame::Finish { choice, reason, tokens_reasoning }).await
+    }
+
+    /// The stake is used: answers that are not complete end here.
+    async fn cut(&mut self) -> Result<(), Break> {
+        for choice in std::mem::take(&mut self.open) {
+            self.finish_choice(choice, FinishReason::Length, 0).await?;
+        }
+        self.end(0).await
+    }
+
+    async fn end(&mut self, tokens_cached: u64) -> Result<(), Break> {
         let receipt = self.receipt(ReceiptKind::End);
-        self.send(&Frame::End { tokens_cached: 0, receipt }).await
+        self.send(&Frame::End { tokens_cached, receipt }).await
     }
 
     /// Tells the client why, where there is one, and names the outcome.
@@ -278,7 +304,7 @@ impl Answer {
 
 enum Passed {
     Sent,
-    Held(Piece),
+    Held(Delta),
     StakeUsed,
 }
 
@@ -286,12 +312,5 @@ async fn next(generation: &mut Generation, changes: &mut watch::Receiver<()>) ->
     tokio::select! {
         event = generation.next() => Next::Event(event),
         _ = changes.changed() => Next::Changed,
-    }
-}
-
-fn finish_reason(reason: engine::FinishReason) -> FinishReason {
-    match reason {
-        engine::FinishReason::Stop => FinishReason::Stop,
-        engine::FinishReason::Length => FinishReason::Length,
     }
 }

@@ -3,6 +3,7 @@
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::thread::available_parallelism;
 
+use chainference_protocol::Message;
 use llama_cpp_2::context::LlamaContext;
 use llama_cpp_2::context::params::LlamaContextParams;
 use llama_cpp_2::llama_backend::LlamaBackend;
@@ -13,7 +14,7 @@ use llama_cpp_2::{LlamaContextLoadError, LlamaModelLoadError};
 
 use super::super::wire::Load;
 use super::super::{CONTEXT_TOKENS_DEFAULT_MAX, ModelFacts};
-use crate::chat::{ChatMessage, ChatTemplate, TemplateError};
+use crate::chat::{ChatTemplate, TemplateError};
 
 /// Tokens that one step may hold: llama.cpp's own default for a batch.
 pub(super) const STEP_TOKENS_MAX: usize = 512;
@@ -112,7 +113,7 @@ impl Model {
     }
 
     /// The prompt as llama-server would make it: chat template, then tokens.
-    pub fn tokenize(&self, messages: &[ChatMessage]) -> Result<Vec<LlamaToken>, TemplateError> {
+    pub fn tokenize(&self, messages: &[Message]) -> Result<Vec<LlamaToken>, TemplateError> {
         let prompt = self.template.apply(messages)?;
         let vocab = self.llama.vocab();
         // Some templates write the begin-of-text token that the tokenizer adds as well; it must be

@@ -3,9 +3,11 @@
 use std::collections::HashMap;
 use std::sync::mpsc::{Receiver, TryRecvError};
 
+use chainference_protocol::{Decoding, Task};
 use llama_cpp_2::context::LlamaContext;
 use llama_cpp_2::llama_batch::LlamaBatch;
 
+use super::super::Event;
 use super::super::error::CallError;
 use super::super::wire::Reply;
 use super::ChildError;
@@ -72,7 +74,12 @@ impl<'a> Runner<'a> {
         match order {
             Order::Start { id, prompt, request } => {
                 self.scheduler.add(id, prompt.len(), request.allowed_tokens);
-                self.sequences.insert(id, Sequence::new(id, prompt, *request, self.model));
+                let decoding = match request.task {
+                    Task::Chat(chat) => chat.decoding,
+                    Task::Complete(completion) => completion.decoding,
+                    Task::Embed(_) => Decoding::default(),
+                };
+                self.sequences.insert(id, Sequence::new(0, prompt, decoding, self.model));
             }
             Order::Allow { id, tokens_out } => self.scheduler.allow(id, tokens_out),
             Order::Cancel { id } => self.forget(id),
@@ -132,10 +139,13 @@ impl<'a> Runner<'a> {
         let row = i32::try_from(row).expect("a step has at most STEP_TOKENS_MAX rows");
         let token = sequence.sampler.sample(&self.context, row);
         let (delta, finish) = sequence.accept(token, self.model);
-        self.output.send(&delta)?;
+        let tokens_out = sequence.tokens_out();
+        self.output.send(&Reply::Event { id, event: Event::Delta(delta) })?;
         if let Some(finish) = finish {
             self.forget(id);
-            self.output.send(&finish)?;
+            self.output.send(&Reply::Event { id, event: finish })?;
+            let end = Event::End { tokens_out, tokens_cached: 0 };
+            self.output.send(&Reply::Event { id, event: end })?;
         }
         Ok(())
     }
