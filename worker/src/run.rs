@@ -184,7 +184,7 @@ fn model_offer(options: &Options, model: &Resolved, engine: &Engine) -> ModelOff
         revision: plain(&model.revision, REVISION_BYTES_MAX, "local"),
         quantisation: plain(&model.quantisation, QUANTISATION_BYTES_MAX, "unknown"),
         gguf_sha256: model.sha256,
-        tokenizer_sha256: model.tokenizer_sha256,
+        tokenizer_sha256: model.gguf.tokenizer_sha256,
         context_tokens: engine.facts().context_tokens,
         prices: options.prices,
     }

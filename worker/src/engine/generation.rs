@@ -4,12 +4,14 @@ use std::fmt;
 
 use chainference_protocol::{Delta, FinishReason};
 use serde::{Deserialize, Serialize};
+use serde_with::{base64::Base64, serde_as};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use super::EngineError;
 use super::supervisor::Command;
 
 /// What a generation yields.
+#[serde_as]
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub enum Event {
     /// Tokens of one answer as the model produced them, end-of-turn included, and what of it is
@@ -18,6 +20,12 @@ pub enum Event {
     Delta(Delta),
     /// One answer is complete.
     Finish { choice: u32, reason: FinishReason, tokens_reasoning: u64 },
+    /// One text's vector: its numbers, each as four bytes, little-endian.
+    Embedding {
+        index: u32,
+        #[serde_as(as = "Base64")]
+        vector: Vec<u8>,
+    },
     /// The last event: all answers are complete. `tokens_out` counts every token of every delta.
     End { tokens_out: u64, tokens_cached: u64 },
 }
@@ -32,6 +40,7 @@ impl fmt::Debug for Event {
             Self::Finish { choice, reason, .. } => {
                 write!(f, "Finish {{ choice: {choice}, {reason:?} }}")
             }
+            Self::Embedding { index, .. } => write!(f, "Embedding {{ {index} }}"),
             Self::End { tokens_out, .. } => write!(f, "End {{ {tokens_out} tokens }}"),
         }
     }

@@ -80,6 +80,8 @@ pub struct ModelFacts {
     pub vocabulary_tokens: u32,
     /// Without one, chats are put into ChatML.
     pub has_chat_template: bool,
+    /// Length of the vectors of a model that makes embeddings; it does nothing else.
+    pub embedding_width: Option<u32>,
 }
 
 /// A cheap handle to the engine. The engine ends when its shutdown token is cancelled or the last

@@ -1,6 +1,6 @@
 //! What is asked of the engine for one call.
 
-use chainference_protocol::{Decoding, Sampling, Task};
+use chainference_protocol::{Decoding, Embedding, Sampling, Task};
 use serde::{Deserialize, Serialize};
 
 use super::{EngineError, ModelFacts};
@@ -24,6 +24,8 @@ const STOP_BYTES_MAX: usize = 1_024;
 const ANSWERS_MAX: usize = 128;
 /// As OpenAI's limit.
 const LOGPROBS_MAX: u32 = 20;
+/// Texts to embed in one call; as OpenAI's.
+const INPUTS_MAX: usize = 2_048;
 const GRAMMAR_BYTES_MAX: usize = 64 << 10;
 const DRY_BREAKERS_MAX: usize = 32;
 const DRY_BREAKER_BYTES_MAX: usize = 64;
@@ -42,6 +44,12 @@ impl Generate {
 
     /// Refuses what no model can honour, by the parameter's name.
     pub(super) fn check(&self, facts: &ModelFacts) -> Result<(), EngineError> {
+        match (&self.task, facts.embedding_width) {
+            (Task::Embed(embedding), Some(width)) => return check_embedding(embedding, width),
+            (Task::Embed(_), None) => return invalid("model", "this model makes no embeddings"),
+            (_, Some(_)) => return invalid("model", "this model makes embeddings and nothing else"),
+            (_, None) => {}
+        }
         match &self.task {
             Task::Chat(chat) if chat.messages.is_empty() => {
                 return invalid("messages", "must not be empty");
@@ -51,13 +59,26 @@ impl Generate {
                 return invalid("prompt", "must not be empty");
             }
             Task::Complete(completion) => check_decoding(&completion.decoding, facts)?,
-            Task::Embed(_) => return invalid("model", "this worker's model makes no embeddings"),
+            Task::Embed(_) => {}
         }
         if self.answers() > ANSWERS_MAX {
             return invalid("n", "asks for more than 128 answers in one call");
         }
         Ok(())
     }
+}
+
+fn check_embedding(embedding: &Embedding, width: u32) -> Result<(), EngineError> {
+    if embedding.inputs.is_empty() {
+        return invalid("input", "must not be empty");
+    }
+    if embedding.inputs.len() > INPUTS_MAX {
+        return invalid("input", "must be at most 2048 texts");
+    }
+    if embedding.dimensions.is_some_and(|dimensions| !(1..=width).contains(&dimensions)) {
+        return invalid("dimensions", &format!("must be from 1 to {width}"));
+    }
+    Ok(())
 }
 
 fn check_decoding(decoding: &Decoding, facts: &ModelFacts) -> Result<(), EngineError> {
@@ -156,12 +177,17 @@ fn in_range(
 
 #[cfg(test)]
 mod tests {
-    use chainference_protocol::{Chat, Completion, Embedding, Message, Prompt};
+    use chainference_protocol::{Chat, Completion, Message, Prompt};
 
     use super::*;
 
     fn check(task: Task) -> Option<String> {
+        check_by(task, None)
+    }
+
+    fn check_by(task: Task, embedding_width: Option<u32>) -> Option<String> {
         let facts = ModelFacts {
+            embedding_width,
             name: None,
             context_tokens: 64,
             vocabulary_tokens: 100,
@@ -237,7 +263,24 @@ mod tests {
         assert_eq!(check(completion(0, 1)).as_deref(), Some("prompt"));
         assert_eq!(check(completion(64, 2)), None);
         assert_eq!(check(completion(65, 2)).as_deref(), Some("n"));
-        let embed = Task::Embed(Embedding { inputs: Vec::new(), dimensions: None });
-        assert_eq!(check(embed).as_deref(), Some("model"));
+    }
+
+    #[test]
+    fn embeddings_are_asked_of_models_that_make_them() {
+        let embed = |inputs: usize, dimensions| {
+            Task::Embed(Embedding { inputs: vec![Prompt::Text("x".into()); inputs], dimensions })
+        };
+        assert_eq!(check(embed(1, None)).as_deref(), Some("model"));
+        assert_eq!(check_by(chat(Decoding::default()), Some(8)).as_deref(), Some("model"));
+        for (inputs, dimensions, refused) in [
+            (1, None, None),
+            (2_048, Some(8), None),
+            (0, None, Some("input")),
+            (2_049, None, Some("input")),
+            (1, Some(0), Some("dimensions")),
+            (1, Some(9), Some("dimensions")),
+        ] {
+            assert_eq!(check_by(embed(inputs, dimensions), Some(8)).as_deref(), refused);
+        }
     }
 }

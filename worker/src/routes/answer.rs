@@ -51,6 +51,8 @@ pub(crate) struct Answer {
     first_token: Option<Instant>,
     /// The answers that are not complete yet.
     open: BTreeSet<u32>,
+    /// The job's input up to this call: what must be vouched for before its vectors go out.
+    input_due: u64,
     /// Since when the next token waits for a voucher.
     unpaid_since: Option<Instant>,
 }
@@ -74,6 +76,7 @@ impl Answer {
             began,
             first_token: None,
             open: BTreeSet::new(),
+            input_due: 0,
             unpaid_since: None,
         }
     }
@@ -115,7 +118,7 @@ impl Answer {
         let generation =
             async { self.app.engine.generate(generate).await.map_err(RouteError::from) };
         let ((), generation) = tokio::try_join!(stored, generation)?;
-        self.job.accept_input(generation.tokens_in())?;
+        self.input_due = self.job.accept_input(generation.tokens_in())?.tokens_in;
         self.sent.tokens_in = generation.tokens_in();
         Ok(generation)
     }
@@ -183,6 +186,9 @@ impl Answer {
                 Next::Event(Some(Ok(Event::Finish { choice, reason, tokens_reasoning }))) => {
                     self.finish_choice(choice, reason, tokens_reasoning).await?;
                 }
+                Next::Event(Some(Ok(Event::Embedding { index, vector }))) => {
+                    self.vector(index, vector, &mut changes).await?;
+                }
                 Next::Event(Some(Ok(Event::End { tokens_cached, .. }))) => {
                     return self.end(tokens_cached).await;
                 }
@@ -213,6 +219,21 @@ impl Answer {
             self.send(&Frame::VoucherWanted { receipt }).await?;
         }
         Ok(Passed::Sent)
+    }
+
+    /// Vectors are all that such a call gives, and its input all that is paid: they go out once that is
+    /// vouched for.
+    async fn vector(
+        &mut self,
+        index: u32,
+        vector: Vec<u8>,
+        changes: &mut watch::Receiver<()>,
+    ) -> Result<(), Break> {
+        while !self.job.is_input_vouched(self.input_due) {
+            self.voucher(changes).await?;
+        }
+        self.unpaid_since = None;
+        self.send(&Frame::Embedding { index, vector }).await
     }
 
     /// Waits for the job to change; a client that sends no voucher in time has left.

@@ -5,6 +5,7 @@
 //! computes one step after another. When stdin closes (the parent ended, however it did) the front
 //! desk ends the process at once, in the middle of a step too: no child is left behind.
 
+mod embedder;
 mod front;
 mod model;
 mod pipe;
@@ -57,12 +58,21 @@ fn run() -> Result<(), ChildError> {
         Ok(model) => model,
         Err(error) => return Ok(output.send(&Reply::LoadFailed { detail: error.to_string() })?),
     };
-    let context = match model.context(&backend, &load) {
+    let context = if model.embedding_width.is_some() {
+        embedder::context(model, &backend, &load)
+    } else {
+        model.context(&backend, &load)
+    };
+    let context = match context {
         Ok(context) => context,
         Err(error) => return Ok(output.send(&Reply::LoadFailed { detail: error.to_string() })?),
     };
     output.send(&Reply::Loaded(model.facts()))?;
-    serve(model, context, input, &output)
+    if model.embedding_width.is_some() {
+        embedder::serve(model, context, input, &output)
+    } else {
+        serve(model, context, input, &output)
+    }
 }
 
 fn serve(

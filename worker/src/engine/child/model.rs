@@ -15,6 +15,7 @@ use llama_cpp_2::{LlamaContextLoadError, LlamaModelLoadError};
 use super::super::wire::Load;
 use super::super::{CONTEXT_TOKENS_DEFAULT_MAX, ModelFacts};
 use crate::chat::{ChatTemplate, TemplateError};
+use crate::models::{Gguf, ModelFileError};
 
 /// Tokens that one step may hold: llama.cpp's own default for a batch.
 pub(super) const STEP_TOKENS_MAX: usize = 512;
@@ -25,6 +26,8 @@ pub(super) enum LoadError {
     Model(#[from] LlamaModelLoadError),
     #[error("llama.cpp can't make a context ({0})")]
     Context(#[from] LlamaContextLoadError),
+    #[error(transparent)]
+    File(#[from] ModelFileError),
     #[error("the model's chat template can't be used: {0}")]
     Template(#[from] TemplateError),
     #[error("slots × context is too large, or more slots than a step has tokens")]
@@ -35,6 +38,8 @@ pub(super) struct Model {
     pub llama: LlamaModel,
     pub context_tokens: u32,
     pub slots: u32,
+    /// Length of the vectors of a model that makes embeddings; it does nothing else.
+    pub embedding_width: Option<u32>,
     template: ChatTemplate,
     has_chat_template: bool,
 }
@@ -59,13 +64,15 @@ impl Model {
             &special(llama.vocab().eos()),
         )?;
         let trained = llama.n_ctx_train();
+        let embeds = Gguf::open(&load.model_path)?.pooling.is_some();
         let context_tokens = load.context_tokens.unwrap_or(trained.min(CONTEXT_TOKENS_DEFAULT_MAX));
         Ok(Self {
-            llama,
             context_tokens,
             slots: load.slots,
+            embedding_width: embeds.then(|| llama.n_embd_out().unsigned_abs()),
             template,
             has_chat_template: own_template.is_some(),
+            llama,
         })
     }
 
@@ -84,8 +91,7 @@ impl Model {
         if self.slots as usize > STEP_TOKENS_MAX {
             return Err(LoadError::TooLarge);
         }
-        let threads = load.threads.map_or_else(|| i32::try_from(cores()), i32::try_from);
-        let threads = threads.map_err(|_| LoadError::TooLarge)?;
+        let threads = self.threads(load)?;
         let mut params = LlamaContextParams::default()
             .with_n_ctx(Some(total))
             .with_n_seq_max(self.slots)
@@ -103,12 +109,18 @@ impl Model {
         Ok(self.llama.new_context(backend, params)?)
     }
 
+    pub fn threads(&self, load: &Load) -> Result<i32, LoadError> {
+        let threads = load.threads.map_or_else(|| i32::try_from(cores()), i32::try_from);
+        threads.map_err(|_| LoadError::TooLarge)
+    }
+
     pub fn facts(&self) -> ModelFacts {
         ModelFacts {
             name: self.llama.meta_val_str("general.name").ok(),
             context_tokens: self.context_tokens,
             vocabulary_tokens: self.llama.n_vocab().unsigned_abs(),
             has_chat_template: self.has_chat_template,
+            embedding_width: self.embedding_width,
         }
     }
 
