@@ -87,6 +87,7 @@ async fn rest(mut generation: Generation, before: usize) -> Result<Answer, Engin
                 tokens.extend(more);
                 text.push_str(&piece);
             }
+            Event::Embedding { .. } => panic!("an embedding was not asked for"),
             Event::Finish { reason, .. } => finish = Some(reason),
             Event::End { tokens_out, .. } => {
                 assert_eq!(tokens_out, (before + tokens.len()) as u64);
