@@ -1,6 +1,7 @@
 //! The worker: serves a model to the market and is paid for it.
 //!
-//! The model side: [`models`] finds a model, [`engine`] runs it in a supervised child process,
+//! The model side: [`models`] finds a model, [`engine`] runs it in a supervised child process, [`host`] has
+//! several of them share the memory,
 //! [`scheduler`] batches calls, [`chat`] applies the model's template. The market side: `registration`
 //! keeps the record and the offer on chain, `routes` quotes, serves and takes vouchers, `settlement`
 //! keeps every job's life and claims what is owed, [`ledger`] remembers it through a crash.
@@ -8,6 +9,7 @@
 pub mod chat;
 pub mod engine;
 mod error;
+pub mod host;
 mod keys;
 pub mod ledger;
 mod metrics;

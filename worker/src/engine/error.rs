@@ -17,6 +17,14 @@ pub enum EngineError {
     /// All slots and the queue are taken.
     #[error("all slots of the engine are taken")]
     Busy,
+    /// Another model holds the memory, or this one takes long to load.
+    #[error("the model is not in memory, and could not be loaded in time")]
+    NotLoaded,
+    #[error(
+        "{name} needs about {} MB of memory, all models together may take {} MB: give it fewer slots, a shorter context or a larger memory budget",
+        need_bytes >> 20, budget_bytes >> 20
+    )]
+    TooLarge { name: String, need_bytes: u64, budget_bytes: u64 },
     /// The engine died a moment ago and is being started again.
     #[error("the engine is being restarted")]
     Restarting,

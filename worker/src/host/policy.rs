@@ -80,6 +80,10 @@ impl Policy {
         self.models.iter().filter(|model| model.takes_room()).map(|model| model.need_bytes).sum()
     }
 
+    pub fn room_bytes(&self) -> u64 {
+        self.budget_bytes.saturating_sub(self.used_bytes())
+    }
+
     /// Somebody wants the model now.
     pub fn want(&mut self, id: ModelId, now_ms: u64) -> Answer {
         match self.models[id].place {

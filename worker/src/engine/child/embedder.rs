@@ -18,7 +18,8 @@ use super::super::error::CallError;
 use super::super::wire::{Load, Reply, Request};
 use super::super::{Event, Generate};
 use super::ChildError;
-use super::model::{LoadError, Model, STEP_TOKENS_MAX};
+use super::context::{STEP_TOKENS, threads};
+use super::model::{LoadError, Model};
 use super::pipe::{Input, Output};
 use queue::{Call, Queue, Text};
 
@@ -39,7 +40,7 @@ pub(super) fn context<'a>(
     load: &Load,
 ) -> Result<LlamaContext<'a>, LoadError> {
     let step = u32::try_from(step_tokens(model)).map_err(|_| LoadError::TooLarge)?;
-    let threads = model.threads(load)?;
+    let threads = threads(load)?;
     let params = LlamaContextParams::default()
         .with_embeddings(true)
         .with_n_ctx(NonZeroU32::new(step))
@@ -54,7 +55,7 @@ pub(super) fn context<'a>(
 }
 
 fn step_tokens(model: &Model) -> usize {
-    STEP_TOKENS_MAX.max(model.context_tokens as usize)
+    STEP_TOKENS.max(model.context_tokens) as usize
 }
 
 /// Serves until stdin closes.
