@@ -6,6 +6,7 @@
 //! keeps the record and the offer on chain, `routes` quotes, serves and takes vouchers, `settlement`
 //! keeps every job's life and claims what is owed, [`ledger`] remembers it through a crash.
 
+mod catalog;
 pub mod chat;
 pub mod engine;
 mod error;
@@ -24,7 +25,7 @@ mod settlement;
 
 pub use error::WorkerError;
 pub use keys::KeyError;
-pub use options::{OnProgress, Options};
+pub use options::{ModelOptions, OnProgress, Options};
 pub use registration::RegistrationError;
 pub use run::run;
 pub use settlement::SettlementError;

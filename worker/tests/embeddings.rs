@@ -4,23 +4,18 @@
 //! compare with.
 
 use std::num::NonZeroU32;
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::sync::LazyLock;
 
 use chainference_protocol::{Chat, Embedding, Message, Prompt, Task};
 use chainference_worker::engine::{Engine, EngineError, EngineOptions, Event, Generate};
 use serde::Deserialize;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-const ENGINE: &str = env!("CARGO_BIN_EXE_chainference-engine");
+use minilm::MODEL;
 
-static MODEL: LazyLock<PathBuf> = LazyLock::new(|| {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/minilm");
-    let made = Command::new(script).output().expect("scripts/minilm runs");
-    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-    String::from_utf8(made.stdout).expect("a path").trim_end().into()
-});
+#[path = "common/minilm.rs"]
+mod minilm;
+
+const ENGINE: &str = env!("CARGO_BIN_EXE_chainference-engine");
 
 /// A text, and what the original weights make of it.
 #[derive(Deserialize)]

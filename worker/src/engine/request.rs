@@ -47,7 +47,9 @@ impl Generate {
         match (&self.task, facts.embedding_width) {
             (Task::Embed(embedding), Some(width)) => return check_embedding(embedding, width),
             (Task::Embed(_), None) => return invalid("model", "this model makes no embeddings"),
-            (_, Some(_)) => return invalid("model", "this model makes embeddings and nothing else"),
+            (_, Some(_)) => {
+                return invalid("model", "this model makes embeddings and nothing else");
+            }
             (_, None) => {}
         }
         match &self.task {

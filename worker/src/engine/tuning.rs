@@ -31,6 +31,17 @@ pub enum KvType {
 }
 
 impl Tuning {
+    /// This one, and what `below` says where this says nothing.
+    pub fn over(&self, below: &Self) -> Self {
+        Self {
+            flash_attention: self.flash_attention.or(below.flash_attention),
+            kv_type: self.kv_type.or(below.kv_type),
+            step_tokens: self.step_tokens.or(below.step_tokens),
+            ubatch_tokens: self.ubatch_tokens.or(below.ubatch_tokens),
+            kv_unified: self.kv_unified.or(below.kv_unified),
+        }
+    }
+
     /// `None`: llama.cpp's own choice.
     pub(super) fn flash_attention(&self, gpu_layers: u32) -> Option<bool> {
         let quantised = self.kv_type.is_some_and(|kv_type| kv_type != KvType::F16);

@@ -143,7 +143,10 @@ mod tests {
 
     #[test]
     fn the_systems_memory_is_read() {
-        assert_eq!(meminfo_total("MemTotal:       16384 kB\nMemFree: 1 kB\n"), Some(16_384 * 1_024));
+        assert_eq!(
+            meminfo_total("MemTotal:       16384 kB\nMemFree: 1 kB\n"),
+            Some(16_384 * 1_024)
+        );
         assert_eq!(meminfo_total("MemFree: 1 kB\n"), None);
         assert!(budget_bytes().is_none_or(|bytes| bytes > 1 << 20));
     }

@@ -137,13 +137,12 @@ impl Host {
     /// before it waits until it is wanted.
     async fn preload(&self, model: ModelId) -> Result<(), EngineError> {
         let now_ms = self.now_ms();
-        let needed = self.state().policy.need_bytes(model);
-        if self.state().policy.room_bytes() < needed {
-            return Ok(());
-        }
-        match self.state().policy.want(model, now_ms) {
-            Answer::Load { .. } => {}
-            _ => return Ok(()),
+        {
+            let policy = &mut self.state().policy;
+            let has_room = policy.room_bytes() >= policy.need_bytes(model);
+            if !has_room || !matches!(policy.want(model, now_ms), Answer::Load { .. }) {
+                return Ok(());
+            }
         }
         self.load(model, &[]).await
     }

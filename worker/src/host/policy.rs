@@ -24,8 +24,12 @@ pub enum Place {
     Loading,
     In,
     /// Its room may be promised to the one that it left for.
-    Leaving { is_promised: bool },
-    Failed { until_ms: u64 },
+    Leaving {
+        is_promised: bool,
+    },
+    Failed {
+        until_ms: u64,
+    },
 }
 
 #[derive(Debug)]
@@ -46,7 +50,9 @@ pub enum Answer {
     /// Others' calls hold the room: nobody knows for how long.
     Full,
     /// Load it, once those are gone. Both are noted as done.
-    Load { evict: Vec<ModelId> },
+    Load {
+        evict: Vec<ModelId>,
+    },
     /// It could not be loaded a moment ago.
     Broken,
 }
@@ -62,8 +68,7 @@ pub struct Policy {
 impl Policy {
     /// `needs_bytes` is what each model takes, in the order of their ids.
     pub fn new(needs_bytes: &[u64], budget_bytes: u64, idle_ms: Option<u64>) -> Self {
-        let model =
-            |&need_bytes| Model { need_bytes, place: Place::Out, leases: 0, used_ms: 0 };
+        let model = |&need_bytes| Model { need_bytes, place: Place::Out, leases: 0, used_ms: 0 };
         Self { models: needs_bytes.iter().map(model).collect(), budget_bytes, idle_ms }
     }
 

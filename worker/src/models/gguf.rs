@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 mod describe;
 mod tensor;
 
-pub use describe::{Gguf, Pooling};
 use describe::describe;
+pub use describe::{Gguf, Pooling};
 
 /// Why a file can't be a model.
 #[derive(Debug, thiserror::Error)]

@@ -34,11 +34,18 @@ pub enum State {
 /// What came of hashing a file again.
 #[derive(Debug)]
 pub enum Verdict {
-    Same { sha256: String },
-    Differs { expected: String, got: String },
+    Same {
+        sha256: String,
+    },
+    Differs {
+        expected: String,
+        got: String,
+    },
     Damaged(ModelFileError),
     /// Nothing was written down when the file came.
-    Unknown { got: String },
+    Unknown {
+        got: String,
+    },
 }
 
 impl Stored {
@@ -141,11 +148,7 @@ impl ModelStore {
     ///
     /// # Errors
     /// A file that can't be read. What is wrong with its content is a [`Verdict`].
-    pub fn verify(
-        &self,
-        stored: &Stored,
-        progress: OnProgress<'_>,
-    ) -> Result<Verdict, ModelError> {
+    pub fn verify(&self, stored: &Stored, progress: OnProgress<'_>) -> Result<Verdict, ModelError> {
         let path = &stored.path;
         let report = |bytes_done| {
             let (file, bytes_total) = (stored.file_name(), Some(stored.size_bytes));

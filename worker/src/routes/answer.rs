@@ -14,6 +14,7 @@ use futures_util::FutureExt;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::engine::{EngineError, Event, Generate, Generation};
+use crate::host::{Lease, ModelId};
 use crate::metrics;
 use crate::settlement::{Gate, Job};
 
@@ -85,6 +86,7 @@ impl Answer {
     /// whether there will be a stream.
     pub async fn run(
         mut self,
+        model: ModelId,
         mut generate: Generate,
         accepted: oneshot::Sender<Result<(), RouteError>>,
     ) {
@@ -98,8 +100,9 @@ impl Answer {
         }
         self.open =
             (0..generate.answers()).filter_map(|choice| u32::try_from(choice).ok()).collect();
-        let outcome = match self.start(generate).await {
-            Ok(generation) => {
+        let outcome = match self.start(model, generate).await {
+            // The lease ends with the call: until then the model stays in memory.
+            Ok((_lease, generation)) => {
                 accepted.send(Ok(())).ok(); // if nobody hears it, the stream is closed as well
                 self.stream(generation).await
             }
@@ -112,16 +115,23 @@ impl Answer {
     }
 
     /// The engine starts while the call's row goes to the disk.
-    async fn start(&mut self, generate: Generate) -> Result<Generation, RouteError> {
+    async fn start(
+        &mut self,
+        model: ModelId,
+        generate: Generate,
+    ) -> Result<(Lease, Generation), RouteError> {
         let settlement = &self.app.settlement;
         let stored =
             async { settlement.store_call(&self.job, self.call).await.map_err(RouteError::from) };
-        let generation =
-            async { self.app.engine.generate(generate).await.map_err(RouteError::from) };
-        let ((), generation) = tokio::try_join!(stored, generation)?;
+        let generation = async {
+            let lease = self.app.host.lease(model).await?;
+            let generation = lease.generate(generate).await?;
+            Ok((lease, generation))
+        };
+        let ((), (lease, generation)) = tokio::try_join!(stored, generation)?;
         self.input_due = self.job.accept_input(generation.tokens_in())?.tokens_in;
         self.sent.tokens_in = generation.tokens_in();
-        Ok(generation)
+        Ok((lease, generation))
     }
 
     async fn stream(&mut self, generation: Generation) -> &'static str {

@@ -31,9 +31,13 @@ pub(super) async fn post(State(app): State<Arc<App>>, body: Bytes) -> Result<Res
         return Err(RouteError::invalid("the signature is not the job's session key's"));
     }
     let (request, sealer) = open_call(&app.x25519, &sealed)?;
-    if request.model != app.offer.model {
-        return Err(RouteError::invalid(format!("this worker serves {}", app.offer.model)));
+    let offer = app.offer(&job.terms.offer);
+    let offer =
+        offer.ok_or_else(|| RouteError::refused("the job's offer is not served any more"))?;
+    if request.model != offer.model {
+        return Err(RouteError::invalid(format!("this job is for {}", offer.model)));
     }
+    let model = offer.id;
     let scope = job.terms.vault.to_bytes();
     let generate = Generate { task: request.task, scope, allowed_tokens: 0 };
 
@@ -41,7 +45,7 @@ pub(super) async fn post(State(app): State<Arc<App>>, body: Bytes) -> Result<Res
     let (frames, stream) = mpsc::channel(FRAMES_AHEAD);
     let (accepted, acceptance) = oneshot::channel();
     let answer = Answer::new(Arc::clone(&app), job, sealed.call, sealer, frames);
-    tokio::spawn(answer.run(generate, accepted));
+    tokio::spawn(answer.run(model, generate, accepted));
     acceptance.await.map_err(|_| RouteError::internal())??;
 
     let events =

@@ -100,7 +100,10 @@ fn start(model: &Model, output: &Output, id: u64, request: &Generate) -> Option<
     let (reply, order) = match texts(model, id, request) {
         Ok(texts) => {
             let tokens_in = texts.iter().map(|text| text.tokens.len() as u64).sum();
-            (Reply::Accepted { id, tokens_in }, Some(Order::Start(Call { id, texts: texts.into() })))
+            (
+                Reply::Accepted { id, tokens_in },
+                Some(Order::Start(Call { id, texts: texts.into() })),
+            )
         }
         Err(error) => (Reply::Failed { id, error }, None),
     };

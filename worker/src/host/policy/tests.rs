@@ -31,7 +31,10 @@ fn the_one_used_longest_ago_makes_room_and_no_more_than_needed() {
     assert_eq!(policy.want(0, 10), Answer::Ready); // now 1 is the oldest
     let now_ms = 10 + KEEP_MS;
     assert_eq!(policy.want(3, now_ms), Answer::Load { evict: vec![1, 2] });
-    assert_eq!((policy.place(1), policy.place(0)), (Place::Leaving { is_promised: true }, Place::In));
+    assert_eq!(
+        (policy.place(1), policy.place(0)),
+        (Place::Leaving { is_promised: true }, Place::In)
+    );
     assert_eq!(policy.want(1, now_ms), Answer::Wait, "it must be gone before it can come back");
     policy.left(1);
     policy.left(2);

@@ -93,9 +93,9 @@ impl Own<'_> {
 
     fn vocabulary_tokens(&self) -> u32 {
         let tokens = self.metadata.get("tokenizer.ggml.tokens");
-        let count = tokens.and_then(|tokens| tokens.bytes.get(4..12)).and_then(|bytes| {
-            u32::try_from(u64::from_le_bytes(bytes.try_into().ok()?)).ok()
-        });
+        let count = tokens
+            .and_then(|tokens| tokens.bytes.get(4..12))
+            .and_then(|bytes| u32::try_from(u64::from_le_bytes(bytes.try_into().ok()?)).ok());
         count.unwrap_or(0)
     }
 
