@@ -1,7 +1,7 @@
 //! Who offers a model, and in which order to try them. Pure.
 
 use chainference_chain::{
-    Pubkey,
+    Abilities, Pubkey,
     accounts::{Offer, Worker, WorkerStatus},
 };
 use chainference_market::Prices;
@@ -25,6 +25,7 @@ pub struct Candidate {
     pub quantisation: String,
     pub prices: Prices,
     pub context_tokens: u32,
+    pub abilities: Abilities,
     pub live_jobs: u32,
 }
 
@@ -63,6 +64,7 @@ pub fn candidates(
                 quantisation: offer.quantisation().to_owned(),
                 prices: offer.prices(),
                 context_tokens: offer.context_tokens,
+                abilities: Abilities::of(offer),
                 live_jobs: worker.live_jobs,
             })
         })
@@ -113,6 +115,7 @@ mod tests {
             quantisation: quantisation.into(),
             prices: Prices { input_per_mtok: price, output_per_mtok: price, charge_min: 0 },
             context_tokens: 2_048,
+            abilities: Abilities::CHAT,
             live_jobs,
         }
     }

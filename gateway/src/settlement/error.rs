@@ -1,7 +1,7 @@
 //! Why a call could not be served, and how a client is told.
 
 use axum::http::StatusCode;
-use chainference_chain::{ChainError, SubmitError};
+use chainference_chain::{Abilities, ChainError, SubmitError};
 use chainference_market::{Lamports, MarketError};
 use chainference_protocol::{ErrorCode, WireError};
 use thiserror::Error;
@@ -16,6 +16,8 @@ pub enum CallError {
     UnknownModel { model: String },
     #[error("no worker serves '{model}' now")]
     NobodyServes { model: String },
+    #[error("no worker serves '{model}' for {lacking}")]
+    Unable { model: String, lacking: Abilities },
     #[error("the market is paused")]
     Paused,
     #[error("the chain is away: {0}")]
@@ -62,6 +64,7 @@ impl CallError {
         match why {
             NoCandidate::Unknown => Self::UnknownModel { model },
             NoCandidate::Nobody => Self::NobodyServes { model },
+            NoCandidate::Unable(lacking) => Self::Unable { model, lacking },
             NoCandidate::ChainAway(reason) => Self::ChainAway(reason),
         }
     }
@@ -100,6 +103,11 @@ impl CallError {
             }
             Self::NobodyServes { model } => {
                 unavailable("no_worker", format!("No worker serves '{model}' right now."))
+            }
+            Self::Unable { model, lacking } => {
+                let message =
+                    format!("The model '{model}' can't be asked for this here: {lacking}.");
+                ApiError::invalid(message).code("unsupported_by_model").param("model")
             }
             Self::Paused => unavailable("market_paused", "The market is paused.".into()),
             Self::ChainAway(reason) => {
@@ -228,6 +236,11 @@ mod tests {
         for (error, status, code) in [
             (CallError::UnknownModel { model: "m".into() }, 404, "model_not_found"),
             (CallError::NobodyServes { model: "m".into() }, 503, "no_worker"),
+            (
+                CallError::Unable { model: "m".into(), lacking: Abilities::EMBEDDINGS },
+                400,
+                "unsupported_by_model",
+            ),
             (CallError::Paused, 503, "market_paused"),
             (CallError::ChainAway("x".into()), 503, "chain_unavailable"),
             (CallError::NoVault { vault: vault() }, 402, "insufficient_balance"),
