@@ -80,7 +80,7 @@ impl Shelf {
             println!("No models yet: `chainference models pull quickstart` fetches a small one.");
             return Ok(());
         }
-        let names: Vec<_> = stored.iter().map(|stored| label(stored)).collect();
+        let names: Vec<_> = stored.iter().map(label).collect();
         let width = names.iter().map(String::len).max().unwrap_or(0).max("model".len());
         println!(
             "{:<width$}  {:<8}  {:>9}  {:>7}  {:<HASH_SHOWN$}  abilities",
