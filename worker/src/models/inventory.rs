@@ -41,6 +41,10 @@ pub enum Verdict {
         expected: String,
         got: String,
     },
+    /// A download that was cut: what is there can't be compared with anything.
+    Partial {
+        bytes: u64,
+    },
     Damaged(ModelFileError),
     /// Nothing was written down when the file came.
     Unknown {
