@@ -9,7 +9,7 @@ use std::sync::Arc;
 use chainference_chain::{Commitment, Endpoints};
 use chainference_market::{Lamports, Prices};
 
-use crate::engine::CONTEXT_TOKENS_DEFAULT_MAX;
+use crate::engine::{CONTEXT_TOKENS_DEFAULT_MAX, Tuning};
 use crate::models::{Hub, ModelSource, Progress};
 
 /// Receives the progress of a model's download.
@@ -46,6 +46,8 @@ pub struct Options {
     pub queue_max: u32,
     pub threads: Option<NonZeroU32>,
     pub gpu_layers: u32,
+    /// How llama.cpp computes.
+    pub tuning: Tuning,
     /// Live jobs of all clients, quoted ones included.
     pub jobs_max: usize,
     pub jobs_per_client_max: usize,
@@ -99,6 +101,7 @@ impl Options {
             queue_max: 4,
             threads: None,
             gpu_layers: 0,
+            tuning: Tuning::default(),
             jobs_max: 256,
             jobs_per_client_max: 64,
             serve_max_s: 3_600,

@@ -168,6 +168,7 @@ async fn load(
         queue_max: options.queue_max,
         threads: options.threads,
         gpu_layers: options.gpu_layers,
+        tuning: options.tuning.clone(),
         ..EngineOptions::new(
             options.engine_exe.clone(),
             options.engine_args.clone(),

@@ -12,6 +12,7 @@ mod process;
 mod request;
 mod stop;
 mod supervisor;
+mod tuning;
 mod wire;
 
 use std::ffi::OsString;
@@ -27,6 +28,8 @@ use tokio_util::sync::CancellationToken;
 pub use error::EngineError;
 pub use generation::{Event, Generation};
 pub use request::Generate;
+
+pub use tuning::{KvType, Tuning};
 
 use supervisor::Command;
 
@@ -49,6 +52,7 @@ pub struct EngineOptions {
     pub threads: Option<NonZeroU32>,
     /// Layers to put on a GPU; without effect in a build without a GPU back end.
     pub gpu_layers: u32,
+    pub tuning: Tuning,
 }
 
 /// A KV cache for the 128k and more that new models claim would fill most machines; who wants that
@@ -67,6 +71,7 @@ impl EngineOptions {
             queue_max: 4,
             threads: None,
             gpu_layers: 0,
+            tuning: Tuning::default(),
         }
     }
 }

@@ -126,9 +126,8 @@ fn check_sampling(sampling: &Sampling, facts: &ModelFacts) -> Result<(), EngineE
 }
 
 fn check_breakers(breakers: &[String]) -> Result<(), EngineError> {
-    let fits = |text: &String| {
-        (1..=DRY_BREAKER_BYTES_MAX).contains(&text.len()) && !text.contains('\0')
-    };
+    let fits =
+        |text: &String| (1..=DRY_BREAKER_BYTES_MAX).contains(&text.len()) && !text.contains('\0');
     if breakers.len() > DRY_BREAKERS_MAX || !breakers.iter().all(fits) {
         return invalid("dry_sequence_breakers", "must be at most 32 texts of 1 to 64 bytes");
     }
@@ -176,7 +175,11 @@ mod tests {
     }
 
     fn chat(decoding: Decoding) -> Task {
-        Task::Chat(Chat { messages: vec![Message::text("user", "hi")], decoding, ..Chat::default() })
+        Task::Chat(Chat {
+            messages: vec![Message::text("user", "hi")],
+            decoding,
+            ..Chat::default()
+        })
     }
 
     #[test]

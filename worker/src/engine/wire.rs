@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::error::CallError;
-use super::{Event, Generate, ModelFacts};
+use super::{Event, Generate, ModelFacts, Tuning};
 
 /// Far above what the HTTP side lets in; a longer frame is a broken peer.
 pub(super) const FRAME_BYTES_MAX: usize = 64 << 20;
@@ -37,15 +37,28 @@ pub(super) struct Load {
     pub slots: u32,
     pub threads: Option<u32>,
     pub gpu_layers: u32,
+    #[serde(default)]
+    pub tuning: Tuning,
 }
 
 /// Child to parent. The first is `Loaded` or `LoadFailed`.
 #[derive(Serialize, Deserialize)]
 pub(super) enum Reply {
     Loaded(ModelFacts),
-    LoadFailed { detail: String },
-    Accepted { id: u64, tokens_in: u64 },
+    LoadFailed {
+        detail: String,
+    },
+    Accepted {
+        id: u64,
+        tokens_in: u64,
+    },
     /// After [`Event::End`] the call is over.
-    Event { id: u64, event: Event },
-    Failed { id: u64, error: CallError },
+    Event {
+        id: u64,
+        event: Event,
+    },
+    Failed {
+        id: u64,
+        error: CallError,
+    },
 }

@@ -93,7 +93,8 @@ impl Answer {
         if let Gate::Open { room_tokens } = self.app.settlement.gate(&self.job) {
             generate.allowed_tokens = room_tokens;
         }
-        self.open = (0..generate.answers()).filter_map(|choice| u32::try_from(choice).ok()).collect();
+        self.open =
+            (0..generate.answers()).filter_map(|choice| u32::try_from(choice).ok()).collect();
         let outcome = match self.start(generate).await {
             Ok(generation) => {
                 accepted.send(Ok(())).ok(); // if nobody hears it, the stream is closed as well

@@ -5,6 +5,7 @@
 //! computes one step after another. When stdin closes (the parent ended, however it did) the front
 //! desk ends the process at once, in the middle of a step too: no child is left behind.
 
+mod context;
 mod front;
 mod model;
 mod pipe;
@@ -42,6 +43,8 @@ enum ChildError {
         "the first request must be to load a model; this program is started by a Chainference worker, not by hand"
     )]
     NotLoad,
+    #[error("llama.cpp can't cut or copy what a slot holds")]
+    Cache,
     #[error("llama.cpp did not start: {0}")]
     Backend(#[from] llama_cpp_2::LlamaCppError),
 }
@@ -57,7 +60,7 @@ fn run() -> Result<(), ChildError> {
         Ok(model) => model,
         Err(error) => return Ok(output.send(&Reply::LoadFailed { detail: error.to_string() })?),
     };
-    let context = match model.context(&backend, &load) {
+    let context = match context::make(model, &backend, &load) {
         Ok(context) => context,
         Err(error) => return Ok(output.send(&Reply::LoadFailed { detail: error.to_string() })?),
     };

@@ -1,11 +1,6 @@
 //! The loaded model: weights, chat template, tokenizer, context.
 
-use std::num::{NonZeroU32, NonZeroUsize};
-use std::thread::available_parallelism;
-
 use chainference_protocol::Message;
-use llama_cpp_2::context::LlamaContext;
-use llama_cpp_2::context::params::LlamaContextParams;
 use llama_cpp_2::llama_backend::LlamaBackend;
 use llama_cpp_2::model::LlamaModel;
 use llama_cpp_2::model::params::LlamaModelParams;
@@ -15,9 +10,6 @@ use llama_cpp_2::{LlamaContextLoadError, LlamaModelLoadError};
 use super::super::wire::Load;
 use super::super::{CONTEXT_TOKENS_DEFAULT_MAX, ModelFacts};
 use crate::chat::{ChatTemplate, TemplateError};
-
-/// Tokens that one step may hold: llama.cpp's own default for a batch.
-pub(super) const STEP_TOKENS_MAX: usize = 512;
 
 #[derive(Debug, thiserror::Error)]
 pub(super) enum LoadError {
@@ -69,40 +61,6 @@ impl Model {
         })
     }
 
-    /// One context for all slots, each with its own stretch of KV cache, so that no call can take
-    /// another's room.
-    pub fn context(
-        &self,
-        backend: &LlamaBackend,
-        load: &Load,
-    ) -> Result<LlamaContext<'_>, LoadError> {
-        let total = self
-            .context_tokens
-            .checked_mul(self.slots)
-            .and_then(NonZeroU32::new)
-            .ok_or(LoadError::TooLarge)?;
-        if self.slots as usize > STEP_TOKENS_MAX {
-            return Err(LoadError::TooLarge);
-        }
-        let threads = load.threads.map_or_else(|| i32::try_from(cores()), i32::try_from);
-        let threads = threads.map_err(|_| LoadError::TooLarge)?;
-        let mut params = LlamaContextParams::default()
-            .with_n_ctx(Some(total))
-            .with_n_seq_max(self.slots)
-            .with_n_batch(STEP_TOKENS_MAX as u32)
-            .with_n_ubatch(STEP_TOKENS_MAX as u32)
-            .with_kv_unified(false)
-            .with_n_threads(threads)
-            .with_n_threads_batch(threads);
-        if load.gpu_layers == 0 {
-            // On a CPU flash attention makes generation up to 2.6 times slower (measured), and
-            // generation is where the time goes.
-            params =
-                params.with_flash_attention_policy(llama_cpp_sys_2::LLAMA_FLASH_ATTN_TYPE_DISABLED);
-        }
-        Ok(self.llama.new_context(backend, params)?)
-    }
-
     pub fn facts(&self) -> ModelFacts {
         ModelFacts {
             name: self.llama.meta_val_str("general.name").ok(),
@@ -126,10 +84,4 @@ impl Model {
         };
         Ok(vocab.tokenize(text.as_bytes(), true, true))
     }
-}
-
-/// Physical cores, or fewer if this process may use fewer: two threads on one core only wait for
-/// each other's memory.
-fn cores() -> usize {
-    available_parallelism().map_or(1, NonZeroUsize::get).min(num_cpus::get_physical())
 }

@@ -4,8 +4,8 @@ use encoding_rs::{Decoder, UTF_8};
 use llama_cpp_2::sampling::LlamaSampler;
 use llama_cpp_2::token::LlamaToken;
 
-use super::super::stop::{Passed, StopWatch};
 use super::super::Event;
+use super::super::stop::{Passed, StopWatch};
 use super::model::Model;
 use super::sampler;
 use chainference_protocol::{Decoding, Delta, FinishReason};
@@ -15,7 +15,6 @@ pub(super) struct Sequence {
     /// Prompt and answer: what the model has read or will read next.
     pub tokens: Vec<LlamaToken>,
     pub sampler: LlamaSampler,
-    tokens_in: usize,
     /// The row of tokens may not grow beyond this: `max_tokens` or the context.
     tokens_max: usize,
     decoder: Decoder,
@@ -25,14 +24,16 @@ pub(super) struct Sequence {
 impl Sequence {
     pub fn new(choice: u32, prompt: Vec<LlamaToken>, decoding: Decoding, model: &Model) -> Self {
         let context = model.context_tokens as usize;
-        let asked =
-            decoding.max_tokens.map_or(usize::MAX, |max| max as usize);
+        let asked = decoding.max_tokens.map_or(usize::MAX, |max| max as usize);
         Self {
             choice,
-            tokens_in: prompt.len(),
             tokens_max: prompt.len().saturating_add(asked).min(context),
             tokens: prompt,
-            sampler: sampler::build(&decoding.sampling, model.llama.n_vocab(), model.context_tokens),
+            sampler: sampler::build(
+                &decoding.sampling,
+                model.llama.n_vocab(),
+                model.context_tokens,
+            ),
             decoder: UTF_8.new_decoder_without_bom_handling(),
             stops: StopWatch::new(decoding.stop),
         }
@@ -69,13 +70,8 @@ impl Sequence {
             text,
             ..Delta::default()
         };
-        let finish =
-            |reason| Event::Finish { choice: self.choice, reason, tokens_reasoning: 0 };
+        let finish = |reason| Event::Finish { choice: self.choice, reason, tokens_reasoning: 0 };
         (delta, reason.map(finish))
-    }
-
-    pub fn tokens_out(&self) -> u64 {
-        (self.tokens.len() - self.tokens_in) as u64
     }
 
     /// Bytes to text; a character that is cut between tokens waits in the decoder, and one that the
