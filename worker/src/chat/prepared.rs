@@ -5,8 +5,7 @@ use serde::Deserialize;
 
 use super::{ChatError, Reader, Thinking, request};
 
-/// What [`super::ChatTemplate::prepare`] makes of a chat.
-#[derive(Debug)]
+/// What [`super::ChatTemplate::prepare`] makes of a chat. Not `Debug`: prompts don't belong in logs.
 pub struct Prepared {
     /// Ends where the assistant is to begin.
     pub prompt: String,
@@ -15,7 +14,7 @@ pub struct Prepared {
 }
 
 /// What the answer must follow, in GBNF.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Grammar {
     pub text: String,
     pub start: GrammarStart,
@@ -120,11 +119,7 @@ impl Prepared {
 
 fn grammar(applied: &Applied, chat: &Chat) -> Option<Grammar> {
     if let Some(text) = &chat.decoding.grammar {
-        return Some(Grammar {
-            text: text.clone(),
-            start: GrammarStart::Answer,
-            param: "grammar",
-        });
+        return Some(Grammar { text: text.clone(), start: GrammarStart::Answer, param: "grammar" });
     }
     let offers_tools = request::offers_tools(chat);
     // Some templates have a grammar for plain text as well: it would only slow the answer down.

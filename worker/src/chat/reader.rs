@@ -5,8 +5,8 @@ use serde::Deserialize;
 
 use super::shim::RawAnswer;
 
-/// What became certain.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// What became certain. Not `Debug`: answers don't belong in logs.
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Said {
     pub text: String,
     pub reasoning: String,
@@ -20,7 +20,6 @@ impl Said {
 }
 
 /// Reads one answer with llama.cpp's parser for the model's form.
-#[derive(Debug)]
 pub struct Reader {
     answer: RawAnswer,
     /// The answer as the model wrote it.

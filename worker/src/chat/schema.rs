@@ -99,6 +99,17 @@ fn walk(schema: &Value, path: &str) -> Result<(), String> {
     {
         return Err(format!("{key} beside pattern at {path} can't be forced by a grammar"));
     }
+    let ignored_beside = |key: &str, others: &[&str]| {
+        let beside = others.iter().find(has).filter(|_| object.contains_key(key));
+        beside.map(|beside| format!("{key} beside {beside} at {path} can't be forced by a grammar"))
+    };
+    let lengths = ["minItems", "maxItems", "items"];
+    let parts = ["properties", "additionalProperties", "items", "prefixItems", "pattern"];
+    if let Some(refused) =
+        ignored_beside("allOf", &parts).or_else(|| ignored_beside("prefixItems", &lengths))
+    {
+        return Err(refused);
+    }
     required(schema, path)?;
     children(schema, path)
 }

@@ -132,9 +132,8 @@ pub(super) fn schema_grammar(schema: &str) -> Result<String, String> {
     let schema = c_string(schema)?;
     let mut text = String::new();
     // SAFETY: the string and `text` outlive the call.
-    let ok = unsafe {
-        chainference_schema_grammar(schema.as_ptr(), collect, (&raw mut text).cast())
-    };
+    let ok =
+        unsafe { chainference_schema_grammar(schema.as_ptr(), collect, (&raw mut text).cast()) };
     if ok { Ok(text) } else { Err(text) }
 }
 

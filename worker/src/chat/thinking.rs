@@ -1,7 +1,7 @@
 //! Whether a model thinks or answers, by the marks that its template puts around thoughts.
 
 /// Follows one answer.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Thinking {
     start: String,
     ends: Vec<String>,
@@ -42,11 +42,7 @@ impl Thinking {
     /// Where the next mark ends that changes anything.
     fn next_mark(&self) -> Option<usize> {
         let end_of = |mark: &String| self.tail.find(mark.as_str()).map(|at| at + mark.len());
-        if self.is_inside {
-            self.ends.iter().filter_map(end_of).min()
-        } else {
-            end_of(&self.start)
-        }
+        if self.is_inside { self.ends.iter().filter_map(end_of).min() } else { end_of(&self.start) }
     }
 }
 
@@ -67,9 +63,15 @@ mod tests {
 
     #[test]
     fn thoughts_are_what_stands_between_the_marks_however_they_are_cut() {
-        assert_eq!(run(&["a <th", "ink> b", " </thi", "nk>", " c"]), [false, true, true, false, false]);
+        assert_eq!(
+            run(&["a <th", "ink> b", " </thi", "nk>", " c"]),
+            [false, true, true, false, false]
+        );
         assert_eq!(run(&["<think>a</think>b"]), [false]);
-        assert_eq!(run(&["<think>", "ä[EN", "D]", "</think>", "<think>"]), [true, true, false, false, true]);
+        assert_eq!(
+            run(&["<think>", "ä[EN", "D]", "</think>", "<think>"]),
+            [true, true, false, false, true]
+        );
         assert_eq!(run(&["no", " </think>"]), [false, false]);
     }
 

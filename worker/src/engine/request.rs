@@ -46,11 +46,15 @@ impl Generate {
             Task::Chat(chat) if chat.messages.is_empty() => {
                 return invalid("messages", "must not be empty");
             }
-            Task::Chat(chat) => check_decoding(&chat.decoding, facts)?,
+            Task::Chat(chat) => check_decoding(&chat.decoding, 1, facts)?,
             Task::Complete(completion) if completion.prompts.is_empty() => {
                 return invalid("prompt", "must not be empty");
             }
-            Task::Complete(completion) => check_decoding(&completion.decoding, facts)?,
+            Task::Complete(completion) => {
+                // Of an echo, the prompt alone may be what is wanted.
+                let least = if completion.echo { 0 } else { 1 };
+                check_decoding(&completion.decoding, least, facts)?;
+            }
             Task::Embed(_) => return invalid("model", "this worker's model makes no embeddings"),
         }
         if self.answers() > ANSWERS_MAX {
@@ -60,11 +64,15 @@ impl Generate {
     }
 }
 
-fn check_decoding(decoding: &Decoding, facts: &ModelFacts) -> Result<(), EngineError> {
+fn check_decoding(
+    decoding: &Decoding,
+    max_tokens_least: u32,
+    facts: &ModelFacts,
+) -> Result<(), EngineError> {
     if decoding.n == 0 {
         return invalid("n", "must be at least 1");
     }
-    if decoding.max_tokens == Some(0) {
+    if decoding.max_tokens.is_some_and(|max| max < max_tokens_least) {
         return invalid("max_tokens", "must be at least 1");
     }
     if decoding.stop.len() > STOPS_MAX {
