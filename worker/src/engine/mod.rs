@@ -52,6 +52,8 @@ pub struct EngineOptions {
     pub threads: Option<NonZeroU32>,
     /// Layers to put on a GPU; without effect in a build without a GPU back end.
     pub gpu_layers: u32,
+    /// A Jinja chat template in the place of the model's own.
+    pub chat_template: Option<String>,
     pub tuning: Tuning,
 }
 
@@ -79,6 +81,7 @@ impl EngineOptions {
             queue_max: 4,
             threads: None,
             gpu_layers: 0,
+            chat_template: None,
             tuning: Tuning::default(),
         }
     }

@@ -56,11 +56,15 @@ impl Generate {
             Task::Chat(chat) if chat.messages.is_empty() => {
                 return invalid("messages", "must not be empty");
             }
-            Task::Chat(chat) => check_decoding(&chat.decoding, facts)?,
+            Task::Chat(chat) => check_decoding(&chat.decoding, 1, facts)?,
             Task::Complete(completion) if completion.prompts.is_empty() => {
                 return invalid("prompt", "must not be empty");
             }
-            Task::Complete(completion) => check_decoding(&completion.decoding, facts)?,
+            Task::Complete(completion) => {
+                // Of an echo, the prompt alone may be what is wanted.
+                let least = if completion.echo { 0 } else { 1 };
+                check_decoding(&completion.decoding, least, facts)?;
+            }
             Task::Embed(_) => {}
         }
         if self.answers() > ANSWERS_MAX {
@@ -83,11 +87,15 @@ fn check_embedding(embedding: &Embedding, width: u32) -> Result<(), EngineError>
     Ok(())
 }
 
-fn check_decoding(decoding: &Decoding, facts: &ModelFacts) -> Result<(), EngineError> {
+fn check_decoding(
+    decoding: &Decoding,
+    max_tokens_least: u32,
+    facts: &ModelFacts,
+) -> Result<(), EngineError> {
     if decoding.n == 0 {
         return invalid("n", "must be at least 1");
     }
-    if decoding.max_tokens == Some(0) {
+    if decoding.max_tokens.is_some_and(|max| max < max_tokens_least) {
         return invalid("max_tokens", "must be at least 1");
     }
     if decoding.stop.len() > STOPS_MAX {

@@ -37,6 +37,7 @@ pub(super) struct Load {
     pub slots: u32,
     pub threads: Option<u32>,
     pub gpu_layers: u32,
+    pub chat_template: Option<String>,
     #[serde(default)]
     pub tuning: Tuning,
 }

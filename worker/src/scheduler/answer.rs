@@ -35,11 +35,13 @@ pub(super) struct Answer {
     /// Prompt tokens that did not have to be read.
     pub cached: usize,
     pub follows: Option<Follows>,
+    /// Nothing that was read before is to be used again.
+    pub reads_anew: bool,
 }
 
 impl Answer {
     pub fn new(id: CallId, choice: Choice, row: Row) -> Self {
-        Self { id, choice, row, done: 0, cached: 0, follows: None }
+        Self { id, choice, row, done: 0, cached: 0, follows: None, reads_anew: false }
     }
 
     pub fn is(&self, id: CallId, choice: Choice) -> bool {

@@ -120,6 +120,14 @@ impl Scheduler {
         }
     }
 
+    /// Reads a call's prompts from their first token on, whatever was read before: for who is told
+    /// about each of them. Before its first plan.
+    pub fn read_anew(&mut self, id: CallId) {
+        for answer in self.queue.iter_mut().filter(|answer| answer.id == id) {
+            answer.reads_anew = true;
+        }
+    }
+
     /// Raises what a call may produce in total. Unknown calls (already over) are ignored.
     pub fn allow(&mut self, id: CallId, allowed: u64) {
         if let Some(call) = self.calls.get_mut(&id) {
@@ -210,7 +218,8 @@ impl Scheduler {
     fn fill_slots(&mut self, moves: &mut Vec<Move>) {
         while self.places.iter().any(|place| place.answer.is_none()) {
             let Some(answer) = self.queue.pop() else { return };
-            place::put(&mut self.places, answer, self.limits.prefix_reuse, moves);
+            let reuse = self.limits.prefix_reuse && !answer.reads_anew;
+            place::put(&mut self.places, answer, reuse, moves);
         }
     }
 

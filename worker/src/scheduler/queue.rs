@@ -33,6 +33,10 @@ impl Queue {
         answer
     }
 
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Answer> {
+        self.waiting.values_mut().flatten()
+    }
+
     /// Forgets answers; gives how many.
     pub fn remove(&mut self, is_it: impl Fn(&Answer) -> bool) -> usize {
         let count = |queue: &Self| queue.waiting.values().map(VecDeque::len).sum::<usize>();

@@ -8,11 +8,15 @@
 mod context;
 mod embedder;
 mod front;
+mod grammar;
+mod logprobs;
 mod model;
 mod pipe;
+mod prepare;
 mod runner;
 mod sampler;
 mod sequence;
+mod text;
 
 use std::process::ExitCode;
 use std::sync::mpsc;
@@ -70,6 +74,7 @@ fn run() -> Result<(), ChildError> {
         Ok(context) => context,
         Err(error) => return Ok(output.send(&Reply::LoadFailed { detail: error.to_string() })?),
     };
+    crate::chat::log_without_answers();
     output.send(&Reply::Loaded(model.facts()))?;
     if model.embedding_width.is_some() {
         embedder::serve(model, context, input, &output)

@@ -1,15 +1,15 @@
 //! The loaded model: weights, chat template, tokenizer, context.
 
-use chainference_protocol::Message;
 use llama_cpp_2::llama_backend::LlamaBackend;
 use llama_cpp_2::model::LlamaModel;
 use llama_cpp_2::model::params::LlamaModelParams;
 use llama_cpp_2::token::LlamaToken;
+use llama_cpp_2::vocab::LlamaVocab;
 use llama_cpp_2::{LlamaContextLoadError, LlamaModelLoadError};
 
 use super::super::wire::Load;
 use super::super::{ModelFacts, context_tokens};
-use crate::chat::{ChatTemplate, TemplateError};
+use crate::chat::{ChatError, ChatTemplate, TemplateSource};
 use crate::models::{Gguf, ModelFileError};
 
 #[derive(Debug, thiserror::Error)]
@@ -21,7 +21,7 @@ pub(super) enum LoadError {
     #[error(transparent)]
     File(#[from] ModelFileError),
     #[error("the model's chat template can't be used: {0}")]
-    Template(#[from] TemplateError),
+    Template(#[from] ChatError),
     #[error("slots × context is too large, or more slots than a step has tokens")]
     TooLarge,
 }
@@ -32,7 +32,7 @@ pub(super) struct Model {
     pub slots: u32,
     /// Length of the vectors of a model that makes embeddings; it does nothing else.
     pub embedding_width: Option<u32>,
-    template: ChatTemplate,
+    pub template: ChatTemplate,
     has_chat_template: bool,
 }
 
@@ -40,8 +40,11 @@ impl Model {
     pub fn load(backend: &LlamaBackend, load: &Load) -> Result<Self, LoadError> {
         let params = LlamaModelParams::default().with_n_gpu_layers(load.gpu_layers);
         let llama = LlamaModel::load_from_file(backend, &load.model_path, &params)?;
-        let own_template =
-            llama.chat_template(None).ok().and_then(|template| template.to_string().ok());
+        let own = |name| llama.chat_template(name).ok().and_then(|it| it.to_string().ok());
+        let (own_template, tool_use) = match &load.chat_template {
+            Some(text) => (Some(text.clone()), None),
+            None => (own(None), own(Some("tool_use"))),
+        };
         let special = |token: LlamaToken| {
             let bytes = if token.0 < 0 {
                 Vec::new()
@@ -50,11 +53,13 @@ impl Model {
             };
             String::from_utf8_lossy(&bytes).into_owned()
         };
-        let template = ChatTemplate::new(
-            own_template.as_deref(),
-            &special(llama.vocab().bos()),
-            &special(llama.vocab().eos()),
-        )?;
+        let template = ChatTemplate::new(TemplateSource {
+            text: own_template.as_deref(),
+            tool_use: tool_use.as_deref(),
+            bos: &special(llama.vocab().bos()),
+            eos: &special(llama.vocab().eos()),
+            is_chatml: single_token(&llama.vocab(), "<|im_start|>").is_some(),
+        })?;
         let gguf = Gguf::open(&load.model_path)?;
         Ok(Self {
             context_tokens: context_tokens(&gguf, load.context_tokens),
@@ -76,18 +81,29 @@ impl Model {
         }
     }
 
-    /// The prompt as llama-server would make it: chat template, then tokens.
-    pub fn tokenize(&self, messages: &[Message]) -> Result<Vec<LlamaToken>, TemplateError> {
-        let prompt = self.template.apply(messages)?;
+    /// A prompt that the chat template made, as llama-server would read it.
+    pub fn tokenize(&self, prompt: &str) -> Vec<LlamaToken> {
         let vocab = self.llama.vocab();
         // Some templates write the begin-of-text token that the tokenizer adds as well; it must be
         // there once.
         let text = match self.template.bos() {
             bos if vocab.should_add_bos() && !bos.is_empty() => {
-                prompt.strip_prefix(bos).unwrap_or(&prompt)
+                prompt.strip_prefix(bos).unwrap_or(prompt)
             }
-            _ => &prompt,
+            _ => prompt,
         };
-        Ok(vocab.tokenize(text.as_bytes(), true, true))
+        vocab.tokenize(text.as_bytes(), true, true)
+    }
+
+    /// The token that is just this text, special ones included.
+    pub fn token(&self, text: &str) -> Option<LlamaToken> {
+        single_token(&self.llama.vocab(), text)
+    }
+}
+
+fn single_token(vocab: &LlamaVocab<'_>, text: &str) -> Option<LlamaToken> {
+    match vocab.tokenize(text.as_bytes(), false, true)[..] {
+        [token] => Some(token),
+        _ => None,
     }
 }

@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::{Duration, Instant};
 
-use chainference_protocol::{Decoding, Task};
 use llama_cpp_2::context::LlamaContext;
 use llama_cpp_2::llama_batch::LlamaBatch;
 use llama_cpp_2::token::LlamaToken;
@@ -16,6 +15,7 @@ use super::ChildError;
 use super::front::Order;
 use super::model::Model;
 use super::pipe::Output;
+use super::prepare::Ready;
 use super::sequence::Sequence;
 use crate::scheduler::{CallId, Limits, Move, Scheduler, Step, Work};
 
@@ -93,29 +93,25 @@ impl<'a> Runner<'a> {
 
     fn take(&mut self, order: Order) {
         match order {
-            Order::Start { id, prompt, request } => {
-                let (answers, scope) = (request.answers(), request.scope);
-                let decoding = match request.task {
-                    Task::Chat(chat) => chat.decoding,
-                    Task::Complete(completion) => completion.decoding,
-                    Task::Embed(_) => Decoding::default(),
-                };
-                let tokens = prompt.iter().map(|token| token.0).collect();
-                self.scheduler.add(id, scope, vec![tokens; answers], request.allowed_tokens);
-                let answers_each = decoding.n.max(1);
-                let sequence = |choice| {
-                    (choice, Sequence::new(choice, prompt.clone(), decoding.clone(), self.model))
-                };
-                let answers = (0..).take(answers).map(sequence).collect();
-                self.calls
-                    .insert(id, Call { answers, answers_each, tokens_out: 0, tokens_cached: 0 });
-            }
+            Order::Start { id, ready } => self.start(id, *ready),
             Order::Allow { id, tokens_out } => self.scheduler.allow(id, tokens_out),
             Order::Cancel { id } => {
                 self.calls.remove(&id);
                 self.scheduler.remove(id);
             }
         }
+    }
+
+    fn start(&mut self, id: CallId, ready: Ready) {
+        let ids = |prompt: Vec<LlamaToken>| prompt.into_iter().map(|token| token.0).collect();
+        let prompts = ready.prompts.into_iter().map(ids).collect();
+        self.scheduler.add(id, ready.scope, prompts, ready.allowed_tokens);
+        if ready.reads_anew {
+            self.scheduler.read_anew(id);
+        }
+        let answers = ready.answers.into_iter().map(|answer| (answer.choice, answer)).collect();
+        let answers_each = ready.answers_each;
+        self.calls.insert(id, Call { answers, answers_each, tokens_out: 0, tokens_cached: 0 });
     }
 
     /// Makes the cache hold what the scheduler says. A cache that can't would give wrong answers:
@@ -157,6 +153,7 @@ impl<'a> Runner<'a> {
         self.learn_speed(&step.work, began.elapsed());
         let mut row = 0;
         for work in &step.work {
+            self.read_prompt(work, row);
             row += work.len;
             if work.samples {
                 self.sample(work, row - 1);
@@ -172,9 +169,10 @@ impl<'a> Runner<'a> {
         self.batch.clear();
         for work in work {
             let slot = i32::try_from(work.slot).map_err(|error| error.to_string())?;
+            let all = self.wants_prompt_logprobs(work);
             for (at, &token) in (work.from..).zip(self.scheduler.tokens(work)) {
                 let position = i32::try_from(at).map_err(|error| error.to_string())?;
-                let wanted = work.samples && at + 1 == work.from + work.len;
+                let wanted = all || work.samples && at + 1 == work.from + work.len;
                 self.batch
                     .add(LlamaToken(token), position, &[slot], wanted)
                     .map_err(|error| error.to_string())?;
@@ -197,18 +195,40 @@ impl<'a> Runner<'a> {
         self.scheduler.set_prefill_beside_decode_max((3 * now + fit) / 4);
     }
 
+    fn wants_prompt_logprobs(&self, work: &Work) -> bool {
+        let answer = self.calls.get(&work.id).and_then(|call| call.answers.get(&work.choice));
+        answer.is_some_and(Sequence::wants_prompt_logprobs)
+    }
+
+    /// Tells the answer about its prompt, if it asks; the work begins in this row of the batch.
+    fn read_prompt(&mut self, work: &Work, row: usize) {
+        if !self.wants_prompt_logprobs(work) {
+            return;
+        }
+        let Some(call) = self.calls.get_mut(&work.id) else { return };
+        let Some(answer) = call.answers.get_mut(&work.choice) else { return };
+        for n in 0..work.len {
+            let logits = self.context.get_logits_ith(index(row + n));
+            answer.read_prompt(work.from + n, logits, self.model);
+        }
+    }
+
     /// Samples the answer whose last token is in this row of the batch.
     fn sample(&mut self, work: &Work, row: usize) {
         let &Work { id, choice, .. } = work;
         let Some(call) = self.calls.get_mut(&id) else { return };
-        let Some(sequence) = call.answers.get_mut(&choice) else { return };
-        let row = i32::try_from(row).expect("a step has at most so many rows as a batch");
-        let token = sequence.sampler.sample(&self.context, row);
-        self.scheduler.push(id, choice, token.0);
-        let (delta, finish) = sequence.accept(token, self.model);
-        call.tokens_out += 1;
-        self.replies.push(Reply::Event { id, event: Event::Delta(delta) });
-        let Some(finish) = finish else { return };
+        let Some(answer) = call.answers.get_mut(&choice) else { return };
+        let told = match answer.step(self.context.get_logits_ith(index(row)), self.model) {
+            Ok(told) => told,
+            Err(error) => return self.fail_call(id, error.to_string()),
+        };
+        if let Some(token) = told.token {
+            self.scheduler.push(id, choice, token.0);
+            call.tokens_out += 1;
+        }
+        let delta = |delta| Reply::Event { id, event: Event::Delta(delta) };
+        self.replies.extend(told.deltas.into_iter().map(delta));
+        let Some(finish) = told.finish else { return };
         // Further answers to a prompt count it no second time, cached or not.
         if choice.is_multiple_of(call.answers_each) {
             call.tokens_cached += self.scheduler.cached(id, choice) as u64;
@@ -223,6 +243,13 @@ impl<'a> Runner<'a> {
         }
     }
 
+    /// Ends one call that can't go on; the others do.
+    fn fail_call(&mut self, id: CallId, detail: String) {
+        self.calls.remove(&id);
+        self.scheduler.remove(id);
+        self.replies.push(Reply::Failed { id, error: CallError::Compute { detail } });
+    }
+
     /// A step that llama.cpp refused: the calls that had begun fail, those in the queue go on.
     fn fail(&mut self, detail: &str) -> Result<(), ChildError> {
         let begun = self.scheduler.discard();
@@ -235,4 +262,9 @@ impl<'a> Runner<'a> {
         }
         Ok(())
     }
+}
+
+/// A row of the batch as llama.cpp counts.
+fn index(row: usize) -> i32 {
+    i32::try_from(row).expect("a step has at most so many rows as a batch")
 }
