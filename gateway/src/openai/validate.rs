@@ -66,6 +66,7 @@ pub fn parse_chat(body: &[u8]) -> Result<ChatCall, RequestError> {
         presence_penalty: request.presence_penalty,
         frequency_penalty: request.frequency_penalty,
         logit_bias: logit_bias(request.logit_bias.unwrap_or_default())?,
+        ..Sampling::default()
     };
     let decoding = Decoding {
         sampling,
