@@ -28,7 +28,7 @@ const PIECES_WAITING_MAX: usize = 16;
 pub(super) struct Call {
     pub settlement: Settlement,
     pub id: String,
-    request: CallRequest,
+    pub request: CallRequest,
     pub began: Instant,
     pub events: mpsc::Sender<Event>,
     pub delivered: Arc<AtomicU64>,

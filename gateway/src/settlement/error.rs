@@ -6,7 +6,7 @@ use chainference_market::{Lamports, MarketError};
 use chainference_protocol::{ErrorCode, WireError};
 use thiserror::Error;
 
-use super::meter::MeterError;
+use super::{meter::MeterError, pieces::PieceError};
 use crate::{ledger::LedgerError, openai::ApiError, routing::NoCandidate};
 
 /// A call's failure. What is told outside is in [`CallError::to_api`]; `Display` is for the log.
@@ -46,6 +46,8 @@ pub enum CallError {
     Protocol(String),
     #[error("the worker miscounts: {0}")]
     Miscount(#[from] MeterError),
+    #[error("the worker's answer is not what was asked for: {0}")]
+    Piece(#[from] PieceError),
     #[error("no token came in time")]
     FirstTokenLate,
     #[error("the worker fell silent")]
@@ -70,7 +72,8 @@ impl CallError {
     pub fn is_the_workers(&self) -> bool {
         match self {
             Self::Worker(refusal) => !is_the_clients(refusal.code),
-            Self::Unreachable(_) | Self::Protocol(_) | Self::Miscount(_) | Self::Silent => true,
+            Self::Unreachable(_) | Self::Protocol(_) | Self::Silent => true,
+            Self::Miscount(_) | Self::Piece(_) => true,
             Self::Refused(_) | Self::FirstTokenLate => true,
             _ => false,
         }
@@ -125,7 +128,8 @@ impl CallError {
             | Self::Price(_)
             | Self::Unreachable(_)
             | Self::Protocol(_)
-            | Self::Miscount(_) => worker_failed("The worker failed on this call."),
+            | Self::Miscount(_)
+            | Self::Piece(_) => worker_failed("The worker failed on this call."),
         }
     }
 

@@ -4,6 +4,7 @@ import json
 import sys
 
 import openai
+import pydantic
 
 client = openai.OpenAI(max_retries=0, timeout=120)
 
@@ -38,6 +39,46 @@ def stream(body):
     return seen
 
 
+def chat(body):
+    return client.chat.completions.create(**body).model_dump()
+
+
+def chat_stream(body):
+    """The answer as the client's own accumulator puts it together."""
+    with client.chat.completions.stream(stream_options={"include_usage": True}, **body) as events:
+        kinds = [event.type for event in events]
+        return {**events.get_final_completion().model_dump(), "events": sorted(set(kinds))}
+
+
+class City(pydantic.BaseModel):
+    name: str
+    inhabitants: int
+
+
+def parse(body):
+    """Fills a type, as `parse` promises."""
+    choice = client.chat.completions.parse(response_format=City, **body).choices[0]
+    return {"parsed": choice.message.parsed.model_dump(), "finish_reason": choice.finish_reason}
+
+
+def complete(body):
+    return client.completions.create(**body).model_dump()
+
+
+def complete_stream(body):
+    texts, reasons, usage = {}, {}, None
+    for chunk in client.completions.create(stream=True, stream_options={"include_usage": True}, **body):
+        usage = chunk.usage.model_dump() if chunk.usage else usage
+        for choice in chunk.choices:
+            texts[choice.index] = texts.get(choice.index, "") + choice.text
+            reasons[choice.index] = choice.finish_reason or reasons.get(choice.index)
+    return {"texts": [texts[i] for i in sorted(texts)], "reasons": [reasons[i] for i in sorted(reasons)], "usage": usage}
+
+
+def embed(body):
+    return client.embeddings.create(**body).model_dump()
+
+
 def models(_body):
     return {"ids": [model.id for model in client.models.list()]}
 
@@ -52,8 +93,10 @@ def describe(error):
     }
 
 
+CALLS = [plain, stream, chat, chat_stream, parse, complete, complete_stream, embed, models]
+
 try:
-    result = {"plain": plain, "stream": stream, "models": models}[sys.argv[1]](json.loads(sys.argv[2]))
+    result = {call.__name__: call for call in CALLS}[sys.argv[1]](json.loads(sys.argv[2]))
 except openai.APIError as error:
     result = {"error": describe(error)}
 print(json.dumps(result))
