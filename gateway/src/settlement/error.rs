@@ -181,8 +181,8 @@ fn refused(refusal: &WireError) -> ApiError {
         ErrorCode::ContextLengthExceeded => {
             ApiError::invalid(message).code("context_length_exceeded").param("messages")
         }
-        ErrorCode::InvalidRequest => ApiError::invalid(message).code("invalid_request"),
-        ErrorCode::UnsupportedParameter => ApiError::invalid(message).code("unsupported_parameter"),
+        ErrorCode::InvalidRequest => at_fault(message, "invalid_value"),
+        ErrorCode::UnsupportedParameter => at_fault(message, "unsupported_parameter"),
         ErrorCode::Busy | ErrorCode::Draining => {
             let message = "All workers of this model are busy.";
             ApiError::new(StatusCode::TOO_MANY_REQUESTS, "rate_limit_error", message)
@@ -194,6 +194,16 @@ fn refused(refusal: &WireError) -> ApiError {
         | ErrorCode::Unpaid
         | ErrorCode::EngineFailed
         | ErrorCode::Internal => worker_failed("The worker failed on this call."),
+    }
+}
+
+/// A worker names the parameter at fault in front of its reason: `suffix: the model has no …`.
+fn at_fault(message: &str, code: &'static str) -> ApiError {
+    let api = ApiError::invalid(message).code(code);
+    let name = |c: char| c.is_ascii_alphanumeric() || "_.[]".contains(c);
+    match message.split_once(": ") {
+        Some((param, _)) if !param.is_empty() && param.chars().all(name) => api.param(param),
+        _ => api,
     }
 }
 
@@ -239,6 +249,7 @@ mod tests {
             (CallError::OverLimit { vault: vault(), needed }, 402, "spending_limit_exceeded"),
             (CallError::Ledger(LedgerError::TooLarge { value: 1 }), 503, "ledger_unavailable"),
             (worker(ErrorCode::ContextLengthExceeded), 400, "context_length_exceeded"),
+            (worker(ErrorCode::InvalidRequest), 400, "invalid_value"),
             (worker(ErrorCode::UnsupportedParameter), 400, "unsupported_parameter"),
             (worker(ErrorCode::Busy), 429, "workers_busy"),
             (worker(ErrorCode::EngineFailed), 502, "worker_failed"),
@@ -250,6 +261,22 @@ mod tests {
             assert_eq!((api.status.as_u16(), api.code), (status, Some(code)), "{error}");
             let passes = matches!(status, 429 | 503);
             assert_eq!(api.retry_after_s.is_some(), passes, "{error}");
+        }
+    }
+
+    #[test]
+    fn a_worker_names_the_parameter_at_fault() {
+        for (message, param) in [
+            ("suffix: the model has no infill", Some("suffix")),
+            ("prompt[1]: no such token", Some("prompt[1]")),
+            ("the messages don't fit: no", None),
+            ("no", None),
+        ] {
+            for code in [ErrorCode::InvalidRequest, ErrorCode::UnsupportedParameter] {
+                let refusal = WireError { code, message: message.into() };
+                let api = CallError::Worker(refusal).to_api();
+                assert_eq!((api.status.as_u16(), api.param.as_deref()), (400, param), "{message}");
+            }
         }
     }
 

@@ -110,10 +110,21 @@ fn mistakes() -> Vec<Mistake> {
         ),
         mistake(chat(QUESTION, json!({"messages": []})).to_string(), 400, Value::Null, "messages"),
         mistake(
-            chat(QUESTION, json!({"n": 2})).to_string(),
+            chat(QUESTION, json!({"store": true})).to_string(),
             400,
             json!("unsupported_parameter"),
-            "n",
+            "store",
+        ),
+        mistake(
+            chat(
+                QUESTION,
+                json!({"messages": [{"role": "user", "content": [
+                {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA=="}}]}]}),
+            )
+            .to_string(),
+            400,
+            json!("invalid_value"),
+            "messages[0].content[0]",
         ),
     ]
 }

@@ -2,6 +2,9 @@
 
 mod alone;
 mod calls;
+mod completions;
 mod crashes;
+mod decoding;
 mod life;
 mod money;
+mod tools;
