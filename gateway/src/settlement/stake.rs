@@ -172,7 +172,7 @@ mod tests {
             decoding,
         };
         let overhead = 2 * TEMPLATE_TOKENS_PER_MESSAGE;
-        let expected = Totals { tokens_in: overhead + 6 + 2 + 4, tokens_out: 60 };
+        let expected = Totals { tokens_in: overhead + (4 + 2) + (2 + 2), tokens_out: 60 };
         assert_eq!(bounds(&Task::Complete(completion), 4_096), expected);
         let embedding = Embedding { inputs: prompts, dimensions: None };
         let expected = Totals { tokens_in: overhead + 6, tokens_out: 0 };

@@ -5,6 +5,7 @@ mod calls;
 mod completions;
 mod crashes;
 mod decoding;
+mod embeddings;
 mod life;
 mod money;
 mod tools;
