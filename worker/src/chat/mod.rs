@@ -2,26 +2,9 @@
 
 mod shim;
 
-use std::fmt;
-
-use serde::{Deserialize, Serialize};
+use chainference_protocol::Message;
 
 use shim::Templates;
-
-/// One message of a chat, as OpenAI's.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ChatMessage {
-    /// `system`, `user` or `assistant`; what else a model knows is its template's business.
-    pub role: String,
-    pub content: String,
-}
-
-/// Without the content: prompts don't belong in logs.
-impl fmt::Debug for ChatMessage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ChatMessage {{ role: {:?}, content: {} bytes }}", self.role, self.content.len())
-    }
-}
 
 /// What llama.cpp says about a template, or about messages that don't fit it.
 #[derive(Debug, thiserror::Error)]
@@ -56,7 +39,7 @@ impl ChatTemplate {
     ///
     /// # Errors
     /// Messages that the template refuses, such as two answers in a row or an unknown role.
-    pub fn apply(&self, messages: &[ChatMessage]) -> Result<String, TemplateError> {
+    pub fn apply(&self, messages: &[Message]) -> Result<String, TemplateError> {
         let json =
             serde_json::to_string(messages).map_err(|error| TemplateError(error.to_string()))?;
         self.templates.apply(&json).map_err(TemplateError)
@@ -70,8 +53,8 @@ mod tests {
     /// SmolLM2's own, which puts its default system message first when the caller gives none.
     const SMOLLM2: &str = "{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}{{ '<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained by Hugging Face<|im_end|>\n' }}{% endif %}{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n'}}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}";
 
-    fn message(role: &str, content: &str) -> ChatMessage {
-        ChatMessage { role: role.into(), content: content.into() }
+    fn message(role: &str, content: &str) -> Message {
+        Message::text(role, content)
     }
 
     #[test]

@@ -100,6 +100,7 @@ fn load(options: &EngineOptions) -> Load {
         slots: options.slots.get(),
         threads: options.threads.map(Into::into),
         gpu_layers: options.gpu_layers,
+        tuning: options.tuning.clone(),
     }
 }
 

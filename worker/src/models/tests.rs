@@ -65,7 +65,7 @@ async fn a_hub_model_is_fetched_once_and_then_found_without_the_network() {
         (first.name.as_str(), first.revision.as_str(), first.quantisation.as_str()),
         ("owner/tiny", REVISION, "Q4_K_M")
     );
-    assert_eq!(first.context_tokens, 2048);
+    assert_eq!(first.gguf.context_tokens, Some(2048));
     assert_eq!(first.sha256, <[u8; 32]>::from(Sha256::digest(gguf::tests::file())));
     assert_eq!(requests.load(Ordering::Relaxed), 2);
 

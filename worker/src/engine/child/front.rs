@@ -2,6 +2,8 @@
 
 use std::sync::mpsc::Sender;
 
+use chainference_protocol::Task;
+
 use llama_cpp_2::token::LlamaToken;
 
 use super::super::Generate;
@@ -62,8 +64,11 @@ fn order(model: &Model, output: &Output, request: Request) -> Option<Order> {
 }
 
 fn tokenize(model: &Model, request: &Generate) -> Result<Vec<LlamaToken>, CallError> {
+    let Task::Chat(chat) = &request.task else {
+        return Err(CallError::Template { detail: "this worker answers chats only".to_owned() });
+    };
     let prompt = model
-        .tokenize(&request.messages)
+        .tokenize(&chat.messages)
         .map_err(|error| CallError::Template { detail: error.to_string() })?;
     let context_tokens = model.context_tokens;
     let tokens_in = prompt.len() as u64;

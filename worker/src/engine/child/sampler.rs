@@ -4,11 +4,11 @@ use llama_cpp_2::sampling::LlamaSampler;
 use llama_cpp_2::token::LlamaToken;
 use llama_cpp_2::token::logit_bias::LlamaLogitBias;
 
-use super::super::Sampling;
+use chainference_protocol::Sampling;
 
 // llama.cpp's defaults.
 const TEMPERATURE: f32 = 0.8;
-const TOP_K: u32 = 40;
+const TOP_K: i32 = 40;
 const TOP_P: f32 = 0.95;
 const MIN_P: f32 = 0.05;
 /// llama.cpp draws a seed of its own for this value.
@@ -35,7 +35,7 @@ pub(super) fn build(sampling: &Sampling, vocabulary: i32, context_tokens: u32) -
     if temperature <= 0.0 {
         chain.push(LlamaSampler::greedy());
     } else {
-        let top_k = i32::try_from(sampling.top_k.unwrap_or(TOP_K)).unwrap_or(i32::MAX);
+        let top_k = sampling.top_k.unwrap_or(TOP_K);
         chain.extend([
             LlamaSampler::top_k(top_k),
             LlamaSampler::top_p(sampling.top_p.unwrap_or(TOP_P), 1),

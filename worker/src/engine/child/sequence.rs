@@ -4,18 +4,17 @@ use encoding_rs::{Decoder, UTF_8};
 use llama_cpp_2::sampling::LlamaSampler;
 use llama_cpp_2::token::LlamaToken;
 
+use super::super::Event;
 use super::super::stop::{Passed, StopWatch};
-use super::super::wire::Reply;
-use super::super::{FinishReason, Generate};
 use super::model::Model;
 use super::sampler;
+use chainference_protocol::{Decoding, Delta, FinishReason};
 
 pub(super) struct Sequence {
-    id: u64,
+    choice: u32,
     /// Prompt and answer: what the model has read or will read next.
     pub tokens: Vec<LlamaToken>,
     pub sampler: LlamaSampler,
-    tokens_in: usize,
     /// The row of tokens may not grow beyond this: `max_tokens` or the context.
     tokens_max: usize,
     decoder: Decoder,
@@ -23,24 +22,26 @@ pub(super) struct Sequence {
 }
 
 impl Sequence {
-    pub fn new(id: u64, prompt: Vec<LlamaToken>, request: Generate, model: &Model) -> Self {
+    pub fn new(choice: u32, prompt: Vec<LlamaToken>, decoding: Decoding, model: &Model) -> Self {
         let context = model.context_tokens as usize;
-        let asked =
-            request.max_tokens.and_then(|max| usize::try_from(max).ok()).unwrap_or(usize::MAX);
+        let asked = decoding.max_tokens.map_or(usize::MAX, |max| max as usize);
         Self {
-            id,
-            tokens_in: prompt.len(),
+            choice,
             tokens_max: prompt.len().saturating_add(asked).min(context),
             tokens: prompt,
-            sampler: sampler::build(&request.sampling, model.llama.n_vocab(), model.context_tokens),
+            sampler: sampler::build(
+                &decoding.sampling,
+                model.llama.n_vocab(),
+                model.context_tokens,
+            ),
             decoder: UTF_8.new_decoder_without_bom_handling(),
-            stops: StopWatch::new(request.stop),
+            stops: StopWatch::new(decoding.stop),
         }
     }
 
     /// Takes the token that was sampled. Gives what to tell the caller: a delta, and the finish if
     /// this token ends the answer.
-    pub fn accept(&mut self, token: LlamaToken, model: &Model) -> (Reply, Option<Reply>) {
+    pub fn accept(&mut self, token: LlamaToken, model: &Model) -> (Delta, Option<Event>) {
         self.tokens.push(token);
         let vocab = model.llama.vocab();
         let ends = vocab.is_eog(token);
@@ -63,18 +64,14 @@ impl Sequence {
             // is held.
             text.push_str(&self.stops.finish());
         }
-        self.replies(token, text, reason)
-    }
-
-    fn replies(
-        &self,
-        token: LlamaToken,
-        text: String,
-        reason: Option<FinishReason>,
-    ) -> (Reply, Option<Reply>) {
-        let (id, tokens_out) = (self.id, (self.tokens.len() - self.tokens_in) as u64);
-        let delta = Reply::Delta { id, tokens: vec![token.0.unsigned_abs()], text };
-        (delta, reason.map(|reason| Reply::Finished { id, reason, tokens_out }))
+        let delta = Delta {
+            choice: self.choice,
+            tokens: vec![token.0.unsigned_abs()],
+            text,
+            ..Delta::default()
+        };
+        let finish = |reason| Event::Finish { choice: self.choice, reason, tokens_reasoning: 0 };
+        (delta, reason.map(finish))
     }
 
     /// Bytes to text; a character that is cut between tokens waits in the decoder, and one that the
