@@ -1,13 +1,17 @@
 //! Why a call could not be served, and how a client is told.
 
 use axum::http::StatusCode;
-use chainference_chain::{ChainError, SubmitError};
+use chainference_chain::{Abilities, ChainError, SubmitError};
 use chainference_market::{Lamports, MarketError};
 use chainference_protocol::{ErrorCode, WireError};
 use thiserror::Error;
 
 use super::{meter::MeterError, pieces::PieceError};
-use crate::{ledger::LedgerError, openai::ApiError, routing::NoCandidate};
+use crate::{
+    ledger::LedgerError,
+    openai::ApiError,
+    routing::{NoCandidate, lacking},
+};
 
 /// A call's failure. What is told outside is in [`CallError::to_api`]; `Display` is for the log.
 #[derive(Debug, Error)]
@@ -16,6 +20,8 @@ pub enum CallError {
     UnknownModel { model: String },
     #[error("no worker serves '{model}' now")]
     NobodyServes { model: String },
+    #[error("'{model}' is offered, but not for this: {missing}")]
+    Unable { model: String, missing: Abilities },
     #[error("the market is paused")]
     Paused,
     #[error("the chain is away: {0}")]
@@ -64,6 +70,7 @@ impl CallError {
         match why {
             NoCandidate::Unknown => Self::UnknownModel { model },
             NoCandidate::Nobody => Self::NobodyServes { model },
+            NoCandidate::Unable { missing } => Self::Unable { model, missing },
             NoCandidate::ChainAway(reason) => Self::ChainAway(reason),
         }
     }
@@ -104,6 +111,7 @@ impl CallError {
             Self::NobodyServes { model } => {
                 unavailable("no_worker", format!("No worker serves '{model}' right now."))
             }
+            Self::Unable { model, missing } => unable(model, *missing),
             Self::Paused => unavailable("market_paused", "The market is paused.".into()),
             Self::ChainAway(reason) => {
                 unavailable("chain_unavailable", format!("The chain can't be used: {reason}."))
@@ -197,6 +205,14 @@ fn refused(refusal: &WireError) -> ApiError {
     }
 }
 
+fn unable(model: &str, missing: Abilities) -> ApiError {
+    let (param, why) = lacking(missing);
+    let code = if param == "model" { "unsupported_model" } else { "unsupported_parameter" };
+    ApiError::invalid(format!("'{param}' can't be honoured by '{model}': {why}."))
+        .code(code)
+        .param(param)
+}
+
 /// A worker names the parameter at fault in front of its reason: `suffix: the model has no …`.
 fn at_fault(message: &str, code: &'static str) -> ApiError {
     let api = ApiError::invalid(message).code(code);
@@ -242,6 +258,16 @@ mod tests {
         for (error, status, code) in [
             (CallError::UnknownModel { model: "m".into() }, 404, "model_not_found"),
             (CallError::NobodyServes { model: "m".into() }, 503, "no_worker"),
+            (
+                CallError::Unable { model: "m".into(), missing: Abilities::CHAT },
+                400,
+                "unsupported_model",
+            ),
+            (
+                CallError::Unable { model: "m".into(), missing: Abilities::INFILL },
+                400,
+                "unsupported_parameter",
+            ),
             (CallError::Paused, 503, "market_paused"),
             (CallError::ChainAway("x".into()), 503, "chain_unavailable"),
             (CallError::NoVault { vault: vault() }, 402, "insufficient_balance"),
