@@ -47,7 +47,7 @@ pub fn parse_completion(body: &[u8]) -> Result<Call, RequestError> {
     in_range("logprobs", request.logprobs, 0, limits::TOP_LOGPROBS_MAX)?;
     let decoding = Decoding {
         logprobs: request.logprobs,
-        max_tokens: Some(max_tokens(decoding.max_tokens)?),
+        max_tokens: Some(max_tokens(decoding.max_tokens, echo)?),
         ..decoding.decoding(prompts.len())?
     };
     check_best_of(request.best_of, decoding.n)?;
@@ -67,9 +67,10 @@ pub fn parse_completion(body: &[u8]) -> Result<Call, RequestError> {
     Ok(Call { request: CallRequest { model: request.model, task }, stream, form })
 }
 
-/// OpenAI's default is small.
-fn max_tokens(asked: Option<u32>) -> Result<u32, RequestError> {
-    in_range("max_tokens", asked, 1, u32::MAX)?;
+/// OpenAI's default is small. An answer of nothing is for those who want the prompt's
+/// log-probabilities alone.
+fn max_tokens(asked: Option<u32>, echo: bool) -> Result<u32, RequestError> {
+    in_range("max_tokens", asked, if echo { 0 } else { 1 }, u32::MAX)?;
     Ok(asked.unwrap_or(limits::COMPLETION_TOKENS))
 }
 

@@ -39,6 +39,8 @@ fn an_answer_has_16_tokens_unless_more_are_asked_for() {
     assert_eq!(plain.decoding.max_tokens, Some(16));
     assert_eq!((plain.echo, plain.suffix, plain.decoding.logprobs), (false, None, None));
     assert!(plain.prompts == [Prompt::Text("once".into())]);
+    let scored = completion(json!({"max_tokens": 0, "echo": true, "logprobs": 1}));
+    assert_eq!(scored.decoding.max_tokens, Some(0), "the prompt's log-probabilities alone");
 }
 
 #[test]
