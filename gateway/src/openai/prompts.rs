@@ -13,7 +13,6 @@ use super::read::{RequestError, TextOr};
 pub(super) type Prompts = TextOr<Vec<Element>>;
 
 /// One entry of an array.
-#[derive(Debug)]
 pub(super) enum Element {
     Text(String),
     Token(u32),

@@ -67,7 +67,6 @@ pub(super) fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, RequestError> 
 
 /// A string, or the structured form of the same. Written by hand, since serde's untagged enums lose
 /// the path of what is wrong inside.
-#[derive(Debug)]
 pub(super) enum TextOr<T> {
     Text(String),
     Other(T),

@@ -1,7 +1,7 @@
 //! What a task asks of a model, in the words of its offer. Pure.
 
 use chainference_chain::Abilities;
-use chainference_protocol::{Decoding, ResponseFormat, Task, ToolChoice};
+use chainference_protocol::{Chat, Decoding, ResponseFormat, Task, ToolChoice};
 
 pub fn needs(task: &Task) -> Abilities {
     match task {
@@ -10,6 +10,7 @@ pub fn needs(task: &Task) -> Abilities {
             let formed = chat.response_format != ResponseFormat::Text;
             Abilities::CHAT
                 | of_decoding(&chat.decoding)
+                | only_if(is_to_think(chat), Abilities::REASONING)
                 | only_if(tools, Abilities::TOOLS)
                 | only_if(formed, Abilities::STRUCTURED)
         }
@@ -20,6 +21,13 @@ pub fn needs(task: &Task) -> Abilities {
         }
         Task::Embed(_) => Abilities::EMBEDDINGS,
     }
+}
+
+/// Not to think is what every other model does anyway.
+fn is_to_think(chat: &Chat) -> bool {
+    let variables = &chat.template_variables;
+    let thinking = variables.get("enable_thinking").is_some_and(|value| *value == true);
+    thinking || variables.contains_key("reasoning_effort")
 }
 
 fn of_decoding(decoding: &Decoding) -> Abilities {
@@ -39,6 +47,7 @@ pub fn lacking(missing: Abilities) -> (&'static str, &'static str) {
         (Abilities::EMBEDDINGS, "model", "it makes no embeddings; it has other endpoints"),
         (Abilities::INFILL, "suffix", "it can't fill a gap between two texts"),
         (Abilities::TOOLS, "tools", "it calls no tools"),
+        (Abilities::REASONING, "reasoning_effort", "it doesn't think before it answers"),
         (Abilities::LOGPROBS, "logprobs", "it tells no log-probabilities"),
     ]
     .into_iter()
@@ -48,7 +57,7 @@ pub fn lacking(missing: Abilities) -> (&'static str, &'static str) {
 
 #[cfg(test)]
 mod tests {
-    use chainference_protocol::{Chat, Completion, Embedding, Prompt, Tool};
+    use chainference_protocol::{Completion, Embedding, Prompt, Tool};
 
     use super::*;
 
@@ -92,6 +101,24 @@ mod tests {
                 A::CHAT | A::STRUCTURED,
             ),
             (chat(|chat| chat.decoding.logprobs = Some(0)), A::CHAT | A::LOGPROBS),
+            (
+                chat(|chat| {
+                    chat.template_variables.insert("reasoning_effort".into(), "low".into());
+                }),
+                A::CHAT | A::REASONING,
+            ),
+            (
+                chat(|chat| {
+                    chat.template_variables.insert("enable_thinking".into(), true.into());
+                }),
+                A::CHAT | A::REASONING,
+            ),
+            (
+                chat(|chat| {
+                    chat.template_variables.insert("enable_thinking".into(), false.into());
+                }),
+                A::CHAT,
+            ),
             (complete(|_| ()), A::COMPLETIONS),
             (complete(|one| one.suffix = Some("b".into())), A::COMPLETIONS | A::INFILL),
             (needs(&Task::Embed(Embedding { inputs: vec![], dimensions: None })), A::EMBEDDINGS),
@@ -108,6 +135,7 @@ mod tests {
             (A::EMBEDDINGS, "model"),
             (A::INFILL, "suffix"),
             (A::TOOLS, "tools"),
+            (A::REASONING, "reasoning_effort"),
             (A::STRUCTURED, "response_format"),
             (A::LOGPROBS | A::STRUCTURED, "logprobs"),
         ] {
