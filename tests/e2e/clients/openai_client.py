@@ -26,6 +26,7 @@ def stream(body):
     seen = {"content": "", "chunks": 0, "finish_reason": None, "usage": None, "role": None, "object": None}
     try:
         for chunk in client.chat.completions.create(stream=True, stream_options={"include_usage": True}, **body):
+            valid(chunk)
             seen["chunks"] += 1
             seen["object"] = chunk.object
             if chunk.usage:
@@ -39,8 +40,13 @@ def stream(body):
     return seen
 
 
+def valid(answer):
+    """The answer, if it has all that OpenAI's own types require; the client by itself checks nothing."""
+    return type(answer).model_validate(answer.model_dump(exclude_unset=True)).model_dump()
+
+
 def chat(body):
-    return client.chat.completions.create(**body).model_dump()
+    return valid(client.chat.completions.create(**body))
 
 
 def chat_stream(body):
@@ -62,7 +68,7 @@ def parse(body):
 
 
 def complete(body):
-    return client.completions.create(**body).model_dump()
+    return valid(client.completions.create(**body))
 
 
 def complete_stream(body):
@@ -76,7 +82,7 @@ def complete_stream(body):
 
 
 def embed(body):
-    return client.embeddings.create(**body).model_dump()
+    return valid(client.embeddings.create(**body))
 
 
 def models(_body):
