@@ -22,7 +22,7 @@ pub enum EngineError {
     NotLoaded,
     #[error(
         "{name} needs about {} MB of memory, all models together may take {} MB: give it fewer slots, a shorter context or a larger memory budget",
-        need_bytes >> 20, budget_bytes >> 20
+        need_bytes / 1_000_000, budget_bytes / 1_000_000
     )]
     TooLarge { name: String, need_bytes: u64, budget_bytes: u64 },
     /// The engine died a moment ago and is being started again.

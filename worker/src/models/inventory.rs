@@ -75,13 +75,6 @@ impl Stored {
         }
     }
 
-    /// The hash that the file had when it came.
-    pub fn sha256(&self) -> Option<String> {
-        let text = fs::read_to_string(hash_note(&self.path)).ok()?;
-        let hash = text.split_whitespace().next()?;
-        (hash.len() == 64).then(|| hash.to_owned())
-    }
-
     fn file_name(&self) -> String {
         let name = self.path.file_name().unwrap_or_default().to_string_lossy();
         name.strip_suffix(".part").unwrap_or(&name).to_owned()
@@ -144,19 +137,29 @@ impl ModelStore {
         Ok(found)
     }
 
+    /// The hash that the file had when it came, or else when it was first read, in hex.
+    pub fn sha256(&self, stored: &Stored) -> Option<String> {
+        let noted = fs::read_to_string(hash_note(&stored.path)).ok();
+        let noted = noted.as_deref().and_then(|text| text.split_whitespace().next());
+        let noted = noted.filter(|hash| hash.len() == 64).map(str::to_owned);
+        noted.or_else(|| hash::noted(&stored.path, &self.hashes_dir()))
+    }
+
     /// Reads the whole file again and compares it with what it was when it came.
     ///
     /// # Errors
     /// A file that can't be read. What is wrong with its content is a [`Verdict`].
     pub fn verify(&self, stored: &Stored, progress: OnProgress<'_>) -> Result<Verdict, ModelError> {
         let path = &stored.path;
+        if let State::Partial = stored.state {
+            return Ok(Verdict::Partial { bytes: stored.size_bytes });
+        }
         let report = |bytes_done| {
             let (file, bytes_total) = (stored.file_name(), Some(stored.size_bytes));
             progress(Progress { file, bytes_done, bytes_total });
         };
         let got = hex::encode(hash::file(path, report).map_err(ModelError::io(path))?);
-        let was = stored.sha256().or_else(|| hash::noted(path, &self.hashes_dir()));
-        let verdict = match was {
+        let verdict = match self.sha256(stored) {
             Some(expected) if expected != got => Verdict::Differs { expected, got },
             _ if let Err(error) = Gguf::open(path) => Verdict::Damaged(error),
             Some(sha256) => Verdict::Same { sha256 },

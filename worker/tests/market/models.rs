@@ -176,7 +176,8 @@ async fn offers_of_models_that_are_not_served_end() {
     let worker = place.worker(chat_only).await;
     assert_eq!(active().await, [true]);
     let client = place.client().await;
-    let frame = client.call(&client.open_job(100_000).await, 0, Ask::short()).await.unwrap().next();
-    assert!(matches!(frame.await, Some(Frame::Accepted { .. })));
+    let job = client.open_job(100_000).await;
+    let mut answer = client.call(&job, 0, Ask::short()).await.unwrap();
+    assert!(matches!(answer.next().await, Some(Frame::Accepted { .. })));
     worker.stop().await;
 }
