@@ -207,9 +207,8 @@ fn refused(refusal: &WireError) -> ApiError {
 
 fn unable(model: &str, missing: Abilities) -> ApiError {
     let (param, why) = lacking(missing);
-    let code = if param == "model" { "unsupported_model" } else { "unsupported_parameter" };
     ApiError::invalid(format!("'{param}' can't be honoured by '{model}': {why}."))
-        .code(code)
+        .code("unsupported_by_model")
         .param(param)
 }
 
@@ -259,14 +258,9 @@ mod tests {
             (CallError::UnknownModel { model: "m".into() }, 404, "model_not_found"),
             (CallError::NobodyServes { model: "m".into() }, 503, "no_worker"),
             (
-                CallError::Unable { model: "m".into(), missing: Abilities::CHAT },
-                400,
-                "unsupported_model",
-            ),
-            (
                 CallError::Unable { model: "m".into(), missing: Abilities::INFILL },
                 400,
-                "unsupported_parameter",
+                "unsupported_by_model",
             ),
             (CallError::Paused, 503, "market_paused"),
             (CallError::ChainAway("x".into()), 503, "chain_unavailable"),
