@@ -27,7 +27,7 @@ pub struct Model {
     /// Tokens of the largest context that is offered.
     context_length: u32,
     quantisations: Vec<String>,
-    /// What it can be asked for at one worker or another.
+    /// What it can be asked for: chat, tools, completions, embeddings, …
     abilities: Vec<&'static str>,
     /// The lowest prices that are offered, in lamports.
     pricing: Pricing,
@@ -77,6 +77,7 @@ fn model(id: &str, offers: &[&Candidate]) -> Model {
         offers.iter().map(|one| one.quantisation.clone()).collect();
     quantisations.sort();
     quantisations.dedup();
+    let abilities = offers.iter().fold(Abilities::empty(), |all, one| all | one.abilities);
     Model {
         id: id.to_owned(),
         object: "model",
@@ -85,11 +86,7 @@ fn model(id: &str, offers: &[&Candidate]) -> Model {
         owned_by: id.split_once('/').map_or("chainference", |(owner, _)| owner).to_owned(),
         context_length: offers.iter().map(|one| one.context_tokens).max().unwrap_or_default(),
         quantisations,
-        abilities: offers
-            .iter()
-            .fold(Abilities::empty(), |all, one| all | one.abilities)
-            .names()
-            .collect(),
+        abilities: abilities.names().collect(),
         pricing: Pricing {
             input_per_mtok_lamports: lowest(|one| one.prices.input_per_mtok).unwrap_or_default(),
             output_per_mtok_lamports: lowest(|one| one.prices.output_per_mtok).unwrap_or_default(),

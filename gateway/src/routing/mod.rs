@@ -8,7 +8,7 @@ mod name;
 mod needs;
 
 pub use candidate::{Admission, Candidate};
-pub use needs::needs;
+pub use needs::{lacking, needs};
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -38,8 +38,8 @@ pub enum NoCandidate {
     Unknown,
     /// It is offered, but no worker that offers it is well.
     Nobody,
-    /// It is served, but not for this: what none of its workers offers.
-    Unable(Abilities),
+    /// It is offered, but not for what is asked of it.
+    Unable { missing: Abilities },
     /// The chain has not answered lately.
     ChainAway(String),
 }
@@ -74,7 +74,7 @@ impl Directory {
         Ok(latest)
     }
 
-    /// The best worker for the model that a client named, one that can do what it `needs` and none of
+    /// The best worker for the model that a client named that can do what is needed, none of
     /// `tried`.
     ///
     /// # Errors
@@ -90,12 +90,12 @@ impl Directory {
         let breaker = self.breaker.lock().unwrap_or_else(PoisonError::into_inner);
         let failures = |one: &Candidate| breaker.failures(one.worker);
         let ranked = candidate::ranked(asked, &snapshot.candidates, failures);
-        let able: Vec<_> =
-            ranked.iter().filter(|one| one.abilities.contains(needs)).copied().collect();
-        if let (Some(nearest), true) = (ranked.first(), able.is_empty()) {
-            return Err(NoCandidate::Unable(needs.difference(nearest.abilities)));
+        if let Some(missing) = candidate::missing(&ranked, needs) {
+            return Err(NoCandidate::Unable { missing });
         }
-        able.into_iter()
+        ranked
+            .into_iter()
+            .filter(|one| one.abilities.contains(needs))
             .find(|one| !tried.contains(&one.worker) && breaker.allows(one.worker, now))
             .cloned()
             .ok_or_else(|| snapshot.why_nobody(asked))

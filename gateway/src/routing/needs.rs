@@ -1,80 +1,145 @@
-//! What a call needs of a model, in the words of its offer.
+//! What a task asks of a model, in the words of its offer. Pure.
 
 use chainference_chain::Abilities;
-use chainference_protocol::{Decoding, ResponseFormat, Task, ToolChoice};
+use chainference_protocol::{Chat, Decoding, ResponseFormat, Task, ToolChoice};
 
-/// All that a model must be able to do for this task.
 pub fn needs(task: &Task) -> Abilities {
     match task {
         Task::Chat(chat) => {
-            let calls_tools = !chat.tools.is_empty() && chat.tool_choice != ToolChoice::None;
-            let is_structured = chat.response_format != ResponseFormat::Text;
+            let tools = !chat.tools.is_empty() && chat.tool_choice != ToolChoice::None;
+            let formed = chat.response_format != ResponseFormat::Text;
             Abilities::CHAT
-                | when(calls_tools, Abilities::TOOLS)
-                | when(is_structured, Abilities::STRUCTURED)
-                | decoded(&chat.decoding)
+                | of_decoding(&chat.decoding)
+                | only_if(is_to_think(chat), Abilities::REASONING)
+                | only_if(tools, Abilities::TOOLS)
+                | only_if(formed, Abilities::STRUCTURED)
         }
         Task::Complete(completion) => {
             Abilities::COMPLETIONS
-                | when(completion.suffix.is_some(), Abilities::INFILL)
-                | decoded(&completion.decoding)
+                | of_decoding(&completion.decoding)
+                | only_if(completion.suffix.is_some(), Abilities::INFILL)
         }
         Task::Embed(_) => Abilities::EMBEDDINGS,
     }
 }
 
-fn decoded(decoding: &Decoding) -> Abilities {
-    when(decoding.grammar.is_some(), Abilities::STRUCTURED)
-        | when(decoding.logprobs.is_some(), Abilities::LOGPROBS)
+/// Not to think is what every other model does anyway.
+fn is_to_think(chat: &Chat) -> bool {
+    let variables = &chat.template_variables;
+    let thinking = variables.get("enable_thinking").is_some_and(|value| *value == true);
+    thinking || variables.contains_key("reasoning_effort")
 }
 
-fn when(is_needed: bool, ability: Abilities) -> Abilities {
-    if is_needed { ability } else { Abilities::empty() }
+fn of_decoding(decoding: &Decoding) -> Abilities {
+    only_if(decoding.grammar.is_some(), Abilities::STRUCTURED)
+        | only_if(decoding.logprobs.is_some(), Abilities::LOGPROBS)
+}
+
+fn only_if(needed: bool, ability: Abilities) -> Abilities {
+    if needed { ability } else { Abilities::empty() }
+}
+
+/// What `offered` lacks of it, in a client's words: the parameter at fault and the reason.
+pub fn lacking(missing: Abilities) -> (&'static str, &'static str) {
+    [
+        (Abilities::CHAT, "model", "it doesn't chat; it has other endpoints"),
+        (Abilities::COMPLETIONS, "model", "it doesn't complete texts; it has other endpoints"),
+        (Abilities::EMBEDDINGS, "model", "it makes no embeddings; it has other endpoints"),
+        (Abilities::INFILL, "suffix", "it can't fill a gap between two texts"),
+        (Abilities::TOOLS, "tools", "it calls no tools"),
+        (Abilities::REASONING, "reasoning_effort", "it doesn't think before it answers"),
+        (Abilities::LOGPROBS, "logprobs", "it tells no log-probabilities"),
+    ]
+    .into_iter()
+    .find(|(ability, ..)| missing.contains(*ability))
+    .map_or(("response_format", "it can't be held to a form"), |(_, param, why)| (param, why))
 }
 
 #[cfg(test)]
 mod tests {
-    use chainference_protocol::{Chat, Completion, Embedding, Prompt, Tool};
+    use chainference_protocol::{Completion, Embedding, Prompt, Tool};
 
     use super::*;
 
-    fn chat(change: impl FnOnce(&mut Chat)) -> Abilities {
+    fn chat(change: fn(&mut Chat)) -> Abilities {
         let mut chat = Chat::default();
         change(&mut chat);
         needs(&Task::Chat(chat))
     }
 
-    #[test]
-    fn a_conversation_needs_what_it_asks_for() {
-        let tool = || Tool { name: "f".into(), description: None, parameters: None, strict: false };
-        assert_eq!(chat(|_| ()), Abilities::CHAT);
-        assert_eq!(chat(|c| c.tools = vec![tool()]), Abilities::CHAT | Abilities::TOOLS);
-        let shown_only = |c: &mut Chat| {
-            c.tools = vec![tool()];
-            c.tool_choice = ToolChoice::None;
-        };
-        assert_eq!(chat(shown_only), Abilities::CHAT);
-        let json = |c: &mut Chat| c.response_format = ResponseFormat::JsonObject;
-        assert_eq!(chat(json), Abilities::CHAT | Abilities::STRUCTURED);
-        let grammar = |c: &mut Chat| c.decoding.grammar = Some("root ::= \"x\"".into());
-        assert_eq!(chat(grammar), Abilities::CHAT | Abilities::STRUCTURED);
-        let logprobs = |c: &mut Chat| c.decoding.logprobs = Some(0);
-        assert_eq!(chat(logprobs), Abilities::CHAT | Abilities::LOGPROBS);
+    fn complete(change: fn(&mut Completion)) -> Abilities {
+        let prompts = vec![Prompt::Text("a".into())];
+        let decoding = Decoding::default();
+        let mut completion = Completion { prompts, suffix: None, echo: false, decoding };
+        change(&mut completion);
+        needs(&Task::Complete(completion))
+    }
+
+    fn tool() -> Tool {
+        Tool { name: "f".into(), description: None, parameters: None, strict: false }
     }
 
     #[test]
-    fn other_tasks_need_their_own() {
-        let complete = |suffix: Option<&str>| {
-            needs(&Task::Complete(Completion {
-                prompts: vec![Prompt::Text("x".into())],
-                suffix: suffix.map(str::to_owned),
-                echo: false,
-                decoding: Decoding::default(),
-            }))
-        };
-        assert_eq!(complete(None), Abilities::COMPLETIONS);
-        assert_eq!(complete(Some("")), Abilities::COMPLETIONS | Abilities::INFILL);
-        let embed = Task::Embed(Embedding { inputs: Vec::new(), dimensions: None });
-        assert_eq!(needs(&embed), Abilities::EMBEDDINGS);
+    fn a_task_needs_what_it_asks_for() {
+        use Abilities as A;
+        for (needed, expected) in [
+            (chat(|_| ()), A::CHAT),
+            (chat(|chat| chat.tools = vec![tool()]), A::CHAT | A::TOOLS),
+            (
+                chat(|chat| {
+                    chat.tools = vec![tool()];
+                    chat.tool_choice = ToolChoice::None;
+                }),
+                A::CHAT,
+            ),
+            (
+                chat(|chat| chat.response_format = ResponseFormat::JsonObject),
+                A::CHAT | A::STRUCTURED,
+            ),
+            (
+                chat(|chat| chat.decoding.grammar = Some("root ::= \"a\"".into())),
+                A::CHAT | A::STRUCTURED,
+            ),
+            (chat(|chat| chat.decoding.logprobs = Some(0)), A::CHAT | A::LOGPROBS),
+            (
+                chat(|chat| {
+                    chat.template_variables.insert("reasoning_effort".into(), "low".into());
+                }),
+                A::CHAT | A::REASONING,
+            ),
+            (
+                chat(|chat| {
+                    chat.template_variables.insert("enable_thinking".into(), true.into());
+                }),
+                A::CHAT | A::REASONING,
+            ),
+            (
+                chat(|chat| {
+                    chat.template_variables.insert("enable_thinking".into(), false.into());
+                }),
+                A::CHAT,
+            ),
+            (complete(|_| ()), A::COMPLETIONS),
+            (complete(|one| one.suffix = Some("b".into())), A::COMPLETIONS | A::INFILL),
+            (needs(&Task::Embed(Embedding { inputs: vec![], dimensions: None })), A::EMBEDDINGS),
+        ] {
+            assert_eq!(needed, expected);
+        }
+    }
+
+    #[test]
+    fn what_a_model_lacks_is_named_as_the_client_named_it() {
+        use Abilities as A;
+        for (missing, param) in [
+            (A::CHAT | A::TOOLS, "model"),
+            (A::EMBEDDINGS, "model"),
+            (A::INFILL, "suffix"),
+            (A::TOOLS, "tools"),
+            (A::REASONING, "reasoning_effort"),
+            (A::STRUCTURED, "response_format"),
+            (A::LOGPROBS | A::STRUCTURED, "logprobs"),
+        ] {
+            assert_eq!(lacking(missing).0, param, "{missing}");
+        }
     }
 }

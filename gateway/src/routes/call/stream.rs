@@ -6,10 +6,10 @@ use axum::body::Bytes;
 use futures_util::{Stream, stream};
 use tokio::time::timeout;
 
-use super::{error::ChatError, usage};
+use super::{error::RouteError, usage};
 use crate::{
     limits,
-    openai::{Chunks, Facts},
+    openai::{Chunks, Facts, Form},
     settlement::{Answer, Event, Started},
 };
 
@@ -27,46 +27,46 @@ pub enum SseEvent {
 #[derive(Debug)]
 pub struct Sse {
     facts: Facts,
-    include_usage: bool,
-    started: Option<(Started, Chunks)>,
+    form: Form,
+    started: Option<(Started, Box<dyn Chunks>)>,
     ready: VecDeque<Bytes>,
     ended: bool,
 }
 
 impl Sse {
-    pub fn new(facts: Facts, include_usage: bool) -> Self {
-        Self { facts, include_usage, started: None, ready: VecDeque::new(), ended: false }
+    pub fn new(facts: Facts, form: Form) -> Self {
+        Self { facts, form, started: None, ready: VecDeque::new(), ended: false }
     }
 
     pub fn take(&mut self, event: SseEvent) {
-        match (event, &self.started) {
+        match (event, &mut self.started) {
             (SseEvent::Silence, _) => self.ready.push_back(Bytes::from_static(b": keep-alive\n\n")),
             (SseEvent::Call(Event::Started(started)), _) => {
                 let facts = Facts { model: started.model.clone(), ..self.facts.clone() };
-                let chunks = Chunks::new(facts, self.include_usage);
-                self.ready.push_back(event_of(&chunks.role()));
+                let chunks = self.form.chunks(facts);
+                self.ready.extend(chunks.begin().iter().map(|chunk| event_of(chunk)));
                 self.started = Some((started, chunks));
             }
-            (SseEvent::Call(Event::Text { text, .. }), Some((_, chunks))) => {
-                // A frame may hold tokens whose text is not complete yet.
-                if !text.is_empty() {
-                    self.ready.push_back(event_of(&chunks.content(&text)));
-                }
+            (SseEvent::Call(Event::Delta(delta)), Some((_, chunks))) => {
+                self.ready.extend(chunks.delta(delta).map(|chunk| event_of(&chunk)));
+            }
+            (SseEvent::Call(Event::Finished { choice, reason }), Some((_, chunks))) => {
+                self.ready.push_back(event_of(&chunks.finish(choice, reason)));
             }
             (SseEvent::Call(Event::Ended(ended)), Some((started, chunks))) => {
-                self.ready.push_back(event_of(&chunks.finish(ended.finish_reason)));
-                if let Some(last) = chunks.usage(&usage(started, &ended)) {
-                    self.ready.push_back(event_of(&last));
-                }
+                let last = chunks.usage(&usage(started, &ended));
+                self.ready.extend(last.map(|chunk| event_of(&chunk)));
                 self.ready.push_back(Bytes::from_static(b"data: [DONE]\n\n"));
                 self.ended = true;
             }
-            (SseEvent::Call(Event::Failed(failure)), _) => self.fail(&failure.into()),
-            (SseEvent::Call(_) | SseEvent::Lost, _) => self.fail(&ChatError::Lost),
+            (SseEvent::Call(Event::Failed(failure)), _) => {
+                self.fail(&RouteError::call(failure, self.form.style.input()));
+            }
+            (SseEvent::Call(_) | SseEvent::Lost, _) => self.fail(&RouteError::Lost),
         }
     }
 
-    fn fail(&mut self, error: &ChatError) {
+    fn fail(&mut self, error: &RouteError) {
         self.ready.push_back(event_of(&error.to_api().to_json()));
         self.ended = true;
     }
@@ -101,9 +101,13 @@ mod tests {
     use std::time::Duration;
 
     use chainference_market::{Lamports, Totals};
+    use chainference_protocol::{Delta, FinishReason};
 
     use super::*;
-    use crate::settlement::{CallError, Ended, Failure};
+    use crate::{
+        openai::Style,
+        settlement::{CallError, Ended, Failure},
+    };
 
     fn started() -> Event {
         Event::Started(Started {
@@ -116,16 +120,21 @@ mod tests {
 
     fn ended() -> Event {
         let totals = Totals { tokens_in: 3, tokens_out: 2 };
-        Event::Ended(Ended { finish_reason: "stop", totals, cost: Lamports(2_000) })
+        Event::Ended(Ended { totals, tokens_cached: 1, tokens_reasoning: 0, cost: Lamports(2_000) })
     }
 
     fn text(text: &str) -> Event {
-        Event::Text { text: text.into(), tokens: 1 }
+        Event::Delta(Delta { text: text.into(), tokens: vec![1], ..Delta::default() })
+    }
+
+    fn finished() -> Event {
+        Event::Finished { choice: 0, reason: FinishReason::Stop }
     }
 
     fn render(include_usage: bool, events: Vec<SseEvent>) -> (Vec<String>, bool) {
         let facts = Facts { id: "chatcmpl-1".into(), created_unix_s: 1, model: "B".into() };
-        let mut sse = Sse::new(facts, include_usage);
+        let form = Form { style: Style::Chat, answers: 1, logprobs: None, include_usage };
+        let mut sse = Sse::new(facts, form);
         for event in events {
             sse.take(event);
         }
@@ -135,13 +144,14 @@ mod tests {
 
     #[test]
     fn an_answer_is_role_text_finish_usage_done() {
-        let calls = [started(), text("Hé"), text(""), text("y"), ended()];
+        let calls = [started(), text("Hé"), text(""), text("y"), finished(), ended()];
         let (events, over) = render(true, calls.into_iter().map(SseEvent::Call).collect());
         assert_eq!(events.len(), 6, "the piece without text makes no event: {events:#?}");
         assert!(events[0].contains("\"role\":\"assistant\""));
         assert!(events[1].contains("Hé") && events[1].contains("\"model\":\"a/b\""));
         assert!(events[3].contains("\"finish_reason\":\"stop\""));
         assert!(events[4].contains("\"cost_lamports\":2000"));
+        assert!(events[4].contains("\"cached_tokens\":1"));
         assert_eq!(events[5], "data: [DONE]\n\n");
         assert!(over);
         for event in &events {

@@ -1,4 +1,4 @@
-//! What a chat completion can fail with.
+//! What a call can fail with.
 
 use axum::{
     http::StatusCode,
@@ -12,7 +12,7 @@ use crate::{
 };
 
 #[derive(Debug, Error)]
-pub enum ChatError {
+pub enum RouteError {
     #[error(transparent)]
     Request(#[from] RequestError),
     #[error("The request's body is larger than {bytes_max} bytes.")]
@@ -21,20 +21,19 @@ pub enum ChatError {
     BodyLate,
     #[error("The request's body could not be read.")]
     BodyBroken,
+    /// `input` is the parameter that holds what may be too long.
     #[error("{error}")]
-    Call { error: CallError, costs: bool },
+    Call { error: CallError, costs: bool, input: &'static str },
     /// The call's task is gone: a bug, but this request's only.
     #[error("The gateway failed on this request.")]
     Lost,
 }
 
-impl From<Failure> for ChatError {
-    fn from(failure: Failure) -> Self {
-        Self::Call { error: failure.error, costs: failure.costs }
+impl RouteError {
+    pub fn call(failure: Failure, input: &'static str) -> Self {
+        Self::Call { error: failure.error, costs: failure.costs, input }
     }
-}
 
-impl ChatError {
     pub fn to_api(&self) -> ApiError {
         match self {
             Self::Request(error) => request(error),
@@ -45,11 +44,18 @@ impl ChatError {
                 .status(StatusCode::REQUEST_TIMEOUT)
                 .code("request_timeout"),
             Self::BodyBroken => ApiError::invalid(self.to_string()).code("invalid_body"),
-            Self::Call { error, costs: true } => error.to_api().never_retry(),
-            Self::Call { error, costs: false } => error.to_api(),
+            Self::Call { error, costs, input } => call(error, *costs, input),
             Self::Lost => ApiError::internal(self.to_string()).code("internal_error"),
         }
     }
+}
+
+fn call(error: &CallError, costs: bool, input: &'static str) -> ApiError {
+    let mut api = error.to_api();
+    if api.code == Some("context_length_exceeded") {
+        api = api.param(input);
+    }
+    if costs { api.never_retry() } else { api }
 }
 
 fn request(error: &RequestError) -> ApiError {
@@ -58,7 +64,7 @@ fn request(error: &RequestError) -> ApiError {
         RequestError::Type { param, .. } => ("invalid_type", Some(param)),
         RequestError::Missing { param } => ("missing_required_parameter", Some(param)),
         RequestError::Value { param, .. } => ("invalid_value", Some(param)),
-        RequestError::Unsupported { param } => ("unsupported_parameter", Some(param)),
+        RequestError::Unsupported { param, .. } => ("unsupported_parameter", Some(param)),
     };
     let api = ApiError::invalid(error.to_string()).code(code);
     match param {
@@ -67,7 +73,7 @@ fn request(error: &RequestError) -> ApiError {
     }
 }
 
-impl IntoResponse for ChatError {
+impl IntoResponse for RouteError {
     fn into_response(self) -> Response {
         self.to_api().into_response()
     }
@@ -75,6 +81,8 @@ impl IntoResponse for ChatError {
 
 #[cfg(test)]
 mod tests {
+    use chainference_protocol::{ErrorCode, WireError};
+
     use super::*;
 
     #[test]
@@ -90,14 +98,14 @@ mod tests {
                 Some(param()),
             ),
             (
-                RequestError::Unsupported { param: param() }.into(),
+                RequestError::Unsupported { param: param(), reason: "no" }.into(),
                 400,
                 "unsupported_parameter",
                 Some(param()),
             ),
-            (ChatError::BodyTooLarge { bytes_max: 1 }, 413, "request_too_large", None),
-            (ChatError::BodyLate, 408, "request_timeout", None),
-            (ChatError::Lost, 500, "internal_error", None),
+            (RouteError::BodyTooLarge { bytes_max: 1 }, 413, "request_too_large", None),
+            (RouteError::BodyLate, 408, "request_timeout", None),
+            (RouteError::Lost, 500, "internal_error", None),
         ] {
             let api = error.to_api();
             assert_eq!((api.status.as_u16(), api.code), (status, Some(code)), "{error}");
@@ -107,8 +115,21 @@ mod tests {
 
     #[test]
     fn a_call_that_cost_money_is_not_to_be_repeated() {
-        let failed = |costs| ChatError::from(Failure { error: CallError::Silent, costs }).to_api();
+        let failed = |costs| {
+            RouteError::call(Failure { error: CallError::Silent, costs }, "messages").to_api()
+        };
         assert_eq!(failed(true).should_retry, Some(false));
         assert_eq!(failed(false).should_retry, None);
+    }
+    #[test]
+    fn what_is_too_long_is_named_as_the_endpoint_names_it() {
+        let refusal =
+            WireError { code: ErrorCode::ContextLengthExceeded, message: "too long".into() };
+        let failure = Failure { error: CallError::Worker(refusal), costs: false };
+        let api = RouteError::call(failure, "prompt").to_api();
+        assert_eq!(
+            (api.code, api.param.as_deref()),
+            (Some("context_length_exceeded"), Some("prompt"))
+        );
     }
 }
