@@ -50,6 +50,10 @@ pub struct Limits {
     pub prefix_reuse: bool,
 }
 
+/// How much longer a step may be that keeps no running answer waiting. Not as long as it likes: who
+/// comes or leaves meanwhile waits for its end.
+const ALONE: usize = 5;
+
 /// What the engine does next: first the moves in their order, then the work in one batch.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Step {
@@ -199,12 +203,9 @@ impl Scheduler {
         place::join_leaders(&mut self.places, &mut step.moves);
         self.fill_slots(&mut step.moves);
         self.decode(&mut step.work);
-        let most = self.limits.step_tokens_max;
-        let room = if step.work.is_empty() {
-            most
-        } else {
-            (most - step.work.len()).min(self.limits.prefill_beside_decode_max)
-        };
+        let pause = self.limits.prefill_beside_decode_max;
+        let most = if step.work.is_empty() { pause.saturating_mul(ALONE) } else { pause };
+        let room = most.min(self.limits.step_tokens_max - step.work.len());
         self.prefill(room, &mut step.work);
         step
     }

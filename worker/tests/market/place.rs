@@ -26,6 +26,7 @@ use crate::client::{Client, Job};
 const SOL: u64 = 1_000_000_000;
 const WITHIN: Duration = Duration::from_secs(60);
 
+/// The model's file.
 pub static MODEL: LazyLock<PathBuf> =
     LazyLock::new(|| match std::env::var_os("CHAINFERENCE_TEST_MODEL") {
         Some(path) => path.into(),
