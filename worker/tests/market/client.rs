@@ -268,6 +268,15 @@ impl Answer {
         said
     }
 
+    /// Everything that is still to come; nothing is vouched.
+    pub async fn rest(&mut self) -> Said {
+        let mut said = Said::default();
+        while let Some(frame) = self.next().await {
+            said.add(frame);
+        }
+        said
+    }
+
     /// What comes until nothing does for so long; nothing is vouched.
     pub async fn until_silent(&mut self, silence: Duration) -> Said {
         let mut said = Said::default();

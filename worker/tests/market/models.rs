@@ -14,7 +14,8 @@ use crate::client::{Ask, Job};
 use crate::minilm;
 use crate::place::{MODEL, Place};
 
-const CHAT: &str = "SmolLM2";
+/// As the files call themselves.
+const CHAT: &str = "Smollm2";
 const EMBED: &str = "MiniLM";
 const EMBED_PRICES: Prices =
     Prices { input_per_mtok: 50_000, output_per_mtok: 0, charge_min: 1_000 };
@@ -141,7 +142,7 @@ async fn vectors_go_out_once_their_input_is_vouched_for() {
     let unpaid = answer.until_silent(Duration::from_secs(1)).await;
     assert!(unpaid.vectors.is_empty() && unpaid.totals.tokens_in > 0);
     client.vouch(&job, unpaid.totals, false).await.unwrap();
-    let said = answer.vouching(&client).await;
+    let said = answer.rest().await;
     assert_eq!(said.vectors, [384 * 4; 2]);
 
     let long = Task::Embed(Embedding {
