@@ -160,7 +160,11 @@ async fn vectors_go_out_once_their_input_is_vouched_for() {
 async fn offers_of_models_that_are_not_served_end() {
     let place = Place::new().await;
     let active = async || offers(&place).await.iter().map(Offer::active).collect::<Vec<_>>();
-    place.worker(both).await.stop().await;
+    let once = async |change: &dyn Fn(&mut Options)| {
+        place.worker(change).await.stop().await;
+        place.ledger_is_free().await;
+    };
+    once(&both).await;
     assert_eq!(active().await, [true, true]);
     // Without the owner's key they rest, with it they are taken back.
     let chat_only = |options: &mut Options| {
@@ -170,9 +174,9 @@ async fn offers_of_models_that_are_not_served_end() {
         chat_only(options);
         options.owner_key_path = options.owner_key_path.with_file_name("away.json");
     };
-    place.worker(keyless).await.stop().await;
+    once(&keyless).await;
     assert_eq!(active().await, [true, false]);
-    place.worker(both).await.stop().await;
+    once(&both).await;
     assert_eq!(active().await, [true, true]);
     let worker = place.worker(chat_only).await;
     assert_eq!(active().await, [true]);

@@ -179,6 +179,17 @@ impl Place {
         Worker { chain: self.chain.clone(), record: address::worker(&owner), running, shutdown }
     }
 
+    /// Waits until a worker that was stopped has let go of its ledger, as the end of a process would.
+    pub async fn ledger_is_free(&self) {
+        let lock = std::fs::File::open(self.folder.path().join("worker/ledger.lock")).unwrap();
+        let free = async {
+            while lock.try_lock().is_err() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(WITHIN, free).await.expect("the ledger is let go");
+    }
+
     pub fn prices(&self) -> Prices {
         Prices { input_per_mtok: 600_000, output_per_mtok: 1_200_000, charge_min: 2_000 }
     }
