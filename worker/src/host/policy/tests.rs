@@ -144,8 +144,8 @@ proptest! {
                 _ => {}
             }
             prop_assert!(policy.used_bytes() <= 100);
-            for id in 0..4 {
-                prop_assert!(leases[id] == 0 || policy.place(id) == Place::In);
+            for (id, &leases) in leases.iter().enumerate() {
+                prop_assert!(leases == 0 || policy.place(id) == Place::In);
             }
         }
     }
