@@ -59,7 +59,7 @@ async fn say(engine: &Engine, scope: [u8; 32], messages: Vec<Message>, n: u32) -
     loop {
         match generation.next().await.expect("it goes on until it ends").expect("computed") {
             Event::Delta(delta) => texts[delta.choice as usize].push_str(&delta.text),
-            Event::Finish { .. } => {}
+            Event::Finish { .. } | Event::Embedding { .. } => {}
             Event::End { tokens_cached, .. } => return Said { texts, tokens_in, tokens_cached },
         }
     }
