@@ -1,7 +1,7 @@
 # Everything a newcomer types. `make help` lists it.
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help up build test soak mutants bench bench-chain fmt clean
+.PHONY: help up build test soak mutants bench bench-chain bench-worker fmt clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,11 +23,14 @@ mutants: ## remove each guard of the program and change each rule of the market 
 	@scripts/mutants
 	@scripts/mutants-market
 
-bench: bench-chain ## measure all that can be measured so far, into target/bench
+bench: bench-chain bench-worker ## measure all that can be measured so far, into target/bench
 
 bench-chain: ## what the program costs: compute, bytes, lamports a call; fails if a target is missed
 	@. scripts/env.sh && cd localnet && CHAINFERENCE_BENCH=$$target/bench CARGO_TARGET_DIR=$$localnet_target \
 		cargo bench --quiet --locked --bench chain
+
+bench-worker: ## our worker against llama-server, on the same model (builds the peer once, then takes a quarter of an hour)
+	@scripts/bench-worker
 
 fmt: ## format the Rust sources
 	@cargo fmt --all && cd localnet && cargo fmt --all

@@ -4,7 +4,11 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand};
 
-use crate::settings::{ChainSettings, GatewaySettings, Settings, VaultSettings, WorkerSettings};
+use chainference_worker::models::ModelSource;
+
+use crate::settings::{
+    ChainSettings, EngineSettings, GatewaySettings, Settings, VaultSettings, WorkerSettings,
+};
 
 const ABOUT: &str =
     "A market for language-model inference: OpenAI's API in front, staked jobs on Solana behind";
@@ -13,6 +17,8 @@ const EXAMPLES: &str = "\
 Examples:
   chainference up                                   a whole market on this machine: chain, worker, gateway
   chainference up --model Qwen/Qwen2.5-0.5B-Instruct-GGUF:Q4_K_M
+  chainference up --model quickstart --model owner/other:Q8_0      several models in one worker
+  chainference models pull owner/name:Q4_K_M        fetch a model beforehand; also ls, verify, rm
   chainference status                               base URL, API key, and how each part is
   chainference jobs                                 what each call cost
   chainference wallet                               addresses and balances
@@ -50,6 +56,8 @@ pub enum Command {
     Gateway(ServeGateway),
     /// Show addresses and balances; move money
     Wallet(Wallet),
+    /// Fetch models, list them, check their files, remove them
+    Models(Models),
     /// List the jobs of this gateway: what each staked, cost and returned
     Jobs(Jobs),
     /// Show whether a market runs in this home, and how to call it
@@ -82,6 +90,8 @@ pub struct ServeWorker {
     pub chain: ChainSettings,
     #[command(flatten)]
     pub worker: WorkerSettings,
+    #[command(flatten)]
+    pub engine: EngineSettings,
     #[command(flatten)]
     pub supervision: Supervision,
 }
@@ -127,6 +137,43 @@ pub enum WalletAction {
     },
     /// Move the worker's earnings from its record to its owner's wallet
     Earnings,
+}
+
+#[derive(Args, Debug)]
+pub struct Models {
+    #[command(subcommand)]
+    pub action: ModelsAction,
+    /// Print JSON
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+#[derive(Subcommand, Debug)]
+pub enum ModelsAction {
+    /// Download models, or go on where a download was cut; each is checked against its SHA-256
+    #[command(
+        after_help = "MODEL: quickstart, or owner/name[@revision][:quantisation] of the Hugging Face hub. HF_TOKEN and HF_ENDPOINT count."
+    )]
+    Pull {
+        #[arg(required = true, value_name = "MODEL")]
+        models: Vec<ModelSource>,
+    },
+    /// List the models that are here
+    Ls,
+    /// Remove models; one that a worker serves is refused
+    Rm {
+        #[arg(required = true, value_name = "MODEL")]
+        models: Vec<ModelSource>,
+        /// Don't ask
+        #[arg(long, short)]
+        yes: bool,
+    },
+    /// Read the files again and say which are not what they were when they came
+    Verify {
+        /// [default: all that are here]
+        #[arg(value_name = "MODEL")]
+        models: Vec<ModelSource>,
+    },
 }
 
 #[derive(Args, Debug)]

@@ -35,8 +35,8 @@ use Finding::{Well, Wrong};
 
 pub async fn doctor(home: Home, settings: Settings) -> Result<(), CliError> {
     let running = home.is_running();
-    let mut findings =
-        vec![private_home(&home), disk(&home), chain_binary(&settings), model(&settings)];
+    let mut findings = vec![private_home(&home), disk(&home), chain_binary(&settings)];
+    findings.extend(models(&settings));
     findings.extend(ports(&settings, running));
     findings.extend(chain(&home, &settings).await?);
     findings.extend(parts(&settings, running).await);
@@ -113,18 +113,24 @@ fn chain_binary(settings: &Settings) -> Finding {
 }
 
 /// A file of one's own is looked into; what is fetched by name was checked when it came.
-fn model(settings: &Settings) -> Finding {
-    match crate::serve::model_source(settings) {
+fn models(settings: &Settings) -> Vec<Finding> {
+    match crate::serve::model_sources(settings) {
         Err(error) => {
-            Wrong(error.to_string(), "correct --model, or the line in config.toml".into())
+            vec![Wrong(error.to_string(), "correct --model, or the line in config.toml".into())]
         }
-        Ok(ModelSource::File(path)) => match Gguf::open(&path) {
-            Ok(_) => Well(format!("model {}", path.display())),
+        Ok(sources) => sources.into_iter().map(model).collect(),
+    }
+}
+
+fn model(source: ModelSource) -> Finding {
+    match source {
+        ModelSource::File(path) => match Gguf::open(&path) {
+            Ok(gguf) => Well(format!("model {}: {}", path.display(), gguf.abilities)),
             Err(error) => {
                 Wrong(error.to_string(), "fetch the file again, or choose another".into())
             }
         },
-        Ok(source) => Well(format!("model {source} is fetched when it isn't there")),
+        source => Well(format!("model {source} is fetched when it isn't there")),
     }
 }
 

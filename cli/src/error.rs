@@ -44,6 +44,12 @@ pub enum CliError {
     NoSuchJob(String),
     #[error("the model can't be had: {0}")]
     Model(String),
+    #[error("{} is in use by a worker", path.display())]
+    ModelInUse { path: PathBuf },
+    #[error("{wanted} is not here")]
+    ModelNotStored { wanted: String },
+    #[error("{0} files are not as they were when they came")]
+    ModelsDiffer(usize),
     #[error("{role}: {message}")]
     Service { role: &'static str, message: String },
     #[error("nothing is running in this home")]
@@ -83,6 +89,8 @@ impl CliError {
             Self::Underfunded { address, .. } => format!("send SOL to {address}"),
             Self::NoVault { .. } => "open one: chainference wallet deposit 1sol".into(),
             Self::Model(_) => "--model takes a GGUF file, owner/name[:quantisation] of the Hugging Face hub, or quickstart".into(),
+            Self::ModelInUse { .. } => "end the worker that serves it, or let it serve another".into(),
+            Self::ModelNotStored { .. } => "`chainference models ls` lists what is here".into(),
             Self::NoSuchJob(_) => "`chainference jobs` lists those of this gateway".into(),
             Self::NotRunning => "start it: chainference up".into(),
             Self::Doctor(_) => "each line marked ✗ says what to do".into(),

@@ -6,6 +6,7 @@ mod doctor;
 mod error;
 mod home;
 mod jobs;
+mod models;
 mod outbox;
 mod progress;
 mod serve;
@@ -57,8 +58,8 @@ fn run(cli: Cli) -> Result<(), CliError> {
         Command::Chain(ServeChain { chain, supervision }) => {
             serve::chain(&home, &load(Settings { chain, ..Default::default() })?, supervision)
         }
-        Command::Worker(ServeWorker { chain, worker, supervision }) => {
-            let settings = load(Settings { chain, worker, ..Default::default() })?;
+        Command::Worker(ServeWorker { chain, worker, engine, supervision }) => {
+            let settings = load(Settings { chain, worker, engine, ..Default::default() })?;
             multi_threaded(serve::worker(home, settings, supervision))
         }
         Command::Gateway(ServeGateway { chain, gateway, supervision }) => {
@@ -70,6 +71,7 @@ fn run(cli: Cli) -> Result<(), CliError> {
             let settings = beside_running(given, &home)?.load(&file, named)?;
             single_threaded(wallet::wallet(home, settings, wallet))
         }
+        Command::Models(command) => single_threaded(models::models(home, command)),
         Command::Jobs(jobs) => single_threaded(jobs::jobs(home, jobs)),
         Command::Status(status) => {
             let settings = beside_running(Settings::default(), &home)?.load(&file, named)?;

@@ -9,8 +9,8 @@ use std::{
     time::Duration,
 };
 
-use chainference_chain::{Commitment, PROGRAM_ID, Signer};
-use chainference_worker::models::{Hub, ModelError, ModelSource, ModelStore, Progress};
+use chainference_chain::{Abilities, Commitment, PROGRAM_ID, Signer};
+use chainference_worker::models::{Hub, ModelSource, ModelSourceError, ModelStore, Progress};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -82,7 +82,7 @@ pub async fn worker(
     home.create()?;
     home.make_keys()?;
     if !supervision.supervised {
-        show_model(&home, &settings, &Steps::new()).await?;
+        show_models(&home, &settings, &Steps::new()).await?;
     }
     let options = worker_options(&home, &settings)?;
     let failed = |error: chainference_worker::WorkerError| CliError::Service {
@@ -113,29 +113,37 @@ pub fn engine() -> std::process::ExitCode {
     chainference_worker::engine::child::main()
 }
 
-/// Finds the worker's model, or downloads it, and shows how far that is. Returns the model's name.
-pub async fn show_model(
+/// Finds the worker's models, or downloads them, and shows how far that is. Returns the name of one that a person can talk to,
+/// where there is one.
+pub async fn show_models(
     home: &Home,
     settings: &Settings,
     steps: &Steps,
 ) -> Result<String, CliError> {
-    const WHAT: &str = "fetching the model";
-    let step = steps.begin(WHAT);
     let store = ModelStore::new(home.models(), Hub::from_env());
-    let progress = |progress: Progress| {
-        step.bytes(progress.bytes_done, progress.bytes_total.unwrap_or(0), WHAT);
-    };
-    let model = store.resolve(&model_source(settings)?, &progress).await;
-    let model = model.map_err(|error: ModelError| CliError::Model(chain_of(&error)))?;
-    step.done(&format!("model {}", model.name));
-    Ok(model.name)
+    let (mut talking, mut any) = (None, None);
+    for source in model_sources(settings)? {
+        let what = format!("fetching the model {source}");
+        let step = steps.begin(&what);
+        let progress = |progress: Progress| {
+            step.bytes(progress.bytes_done, progress.bytes_total.unwrap_or(0), &what);
+        };
+        let model = store.resolve(&source, &progress).await?;
+        step.done(&format!("model {}: {}", model.name, model.gguf.abilities));
+        if model.gguf.abilities.contains(Abilities::CHAT) {
+            talking.get_or_insert(model.name.clone());
+        }
+        any.get_or_insert(model.name);
+    }
+    Ok(talking.or(any).unwrap_or_default())
 }
 
-pub fn model_source(settings: &Settings) -> Result<ModelSource, CliError> {
-    let named = settings.worker.model.as_deref().unwrap_or("quickstart");
-    named.parse().map_err(|error: chainference_worker::models::ModelSourceError| {
-        CliError::Setting { setting: "--model", message: error.to_string() }
-    })
+pub fn model_sources(settings: &Settings) -> Result<Vec<ModelSource>, CliError> {
+    settings.worker.models().iter().map(|model| model.source().map_err(no_source)).collect()
+}
+
+fn no_source(error: ModelSourceError) -> CliError {
+    CliError::Setting { setting: "--model", message: error.to_string() }
 }
 
 /// `processed` is final on the embedded chain, which never forks.
@@ -153,7 +161,6 @@ fn worker_options(
     options.listen = given.listen();
     options.endpoint_url = Some(given.endpoint());
     options.commitment = commitment(settings);
-    options.model = model_source(settings)?;
     options.context_tokens = given.context_tokens;
     options.threads = given.worker_threads;
     options.slots = given.worker_slots.unwrap_or(options.slots);
@@ -161,6 +168,15 @@ fn worker_options(
     prices.input_per_mtok = given.price_in_per_mtok.unwrap_or(prices.input_per_mtok);
     prices.output_per_mtok = given.price_out_per_mtok.unwrap_or(prices.output_per_mtok);
     prices.charge_min = given.charge_min.unwrap_or(prices.charge_min);
+    let models = given.models();
+    let models = models.iter().map(|model| model.options(options.prices).map_err(no_source));
+    options.models = models.collect::<Result<_, _>>()?;
+    let engine = &settings.engine;
+    options.memory_bytes = engine.memory_bytes();
+    options.idle_unload_s = engine.idle_unload_s.unwrap_or(options.idle_unload_s);
+    options.load_wait_s = engine.load_wait_s.unwrap_or(options.load_wait_s);
+    options.gpu_layers = engine.gpu_layers.unwrap_or(options.gpu_layers);
+    options.tuning = engine.tuning();
     Ok(options)
 }
 
@@ -191,7 +207,7 @@ fn gateway_options(
 }
 
 /// An error and what lies under it, in one line.
-fn chain_of(error: &dyn std::error::Error) -> String {
+pub fn chain_of(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut below = error.source();
     while let Some(cause) = below {

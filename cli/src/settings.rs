@@ -14,6 +14,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::{error::CliError, home::Home};
 
+mod engine;
+mod model;
+
+pub use engine::EngineSettings;
+pub use model::ModelSetting;
+
 const LAMPORTS_PER_SOL: u64 = 1_000_000_000;
 
 #[derive(Args, Debug, Default, Clone, PartialEq, Serialize, Deserialize)]
@@ -25,6 +31,8 @@ pub struct Settings {
     pub gateway: GatewaySettings,
     #[command(flatten)]
     pub worker: WorkerSettings,
+    #[command(flatten)]
+    pub engine: EngineSettings,
     #[command(flatten)]
     pub vault: VaultSettings,
 }
@@ -82,10 +90,12 @@ pub struct WorkerSettings {
     #[arg(long, env = "CHAINFERENCE_WORKER_ENDPOINT", value_name = "URL")]
     #[serde(rename = "endpoint")]
     pub worker_endpoint: Option<String>,
-    /// Model to serve: a GGUF file, a Hugging Face id (owner/name[:quantisation]), or "quickstart"
-    #[arg(long, env = "CHAINFERENCE_MODEL", value_name = "MODEL")]
-    pub model: Option<String>,
-    /// Context length to serve, in tokens [default: the model's own, at most 8192]
+    /// Model to serve: a GGUF file, a Hugging Face id (owner/name[:quantisation]), or "quickstart"; several by several
+    /// --model, or by commas [default: quickstart]
+    #[arg(long, env = "CHAINFERENCE_MODEL", value_name = "MODEL", value_delimiter = ',')]
+    #[serde(deserialize_with = "model::one_or_many", skip_serializing_if = "Vec::is_empty")]
+    pub model: Vec<ModelSetting>,
+    /// Context length to serve, in tokens [default: the model's own, at most 4096]
     #[arg(long, env = "CHAINFERENCE_CONTEXT_TOKENS", value_name = "TOKENS")]
     pub context_tokens: Option<NonZeroU32>,
     /// Calls generated at once [default: 4]
@@ -197,6 +207,14 @@ impl WorkerSettings {
     pub fn listen(&self) -> SocketAddr {
         self.worker_listen.unwrap_or(loopback(7071))
     }
+    /// The models to serve; at least one.
+    pub fn models(&self) -> Vec<ModelSetting> {
+        if self.model.is_empty() {
+            vec![ModelSetting { name: "quickstart".to_owned(), ..ModelSetting::default() }]
+        } else {
+            self.model.clone()
+        }
+    }
     pub fn endpoint(&self) -> String {
         self.worker_endpoint
             .clone()
@@ -295,7 +313,10 @@ mod tests {
     fn settings_survive_being_written_for_the_children() {
         let settings = Settings {
             chain: ChainSettings { slot_ms: Some(50), ..Default::default() },
-            worker: WorkerSettings { model: Some("/a b.gguf".into()), ..Default::default() },
+            worker: WorkerSettings {
+                model: vec!["/a b.gguf".parse().expect("a source")],
+                ..Default::default()
+            },
             ..Default::default()
         };
         let text = toml::to_string(&settings).expect("serialised");

@@ -33,10 +33,22 @@ pub const FRAME_BYTES_MAX: usize = 256 * 1024;
 /// Workers that one call is tried on before its failure is the client's.
 pub const ATTEMPTS_MAX: usize = 3;
 pub const STOP_SEQUENCES_MAX: usize = 4;
+/// Answers of one call: the prompts, times `n`.
+pub const ANSWERS_MAX: u32 = 128;
+pub const TOP_LOGPROBS_MAX: u32 = 20;
+pub const TOOLS_MAX: usize = 128;
+/// The name of a function or of a schema.
+pub const NAME_BYTES_MAX: usize = 64;
+pub const EMBEDDING_INPUTS_MAX: usize = 2_048;
+/// The length of a completion that names none.
+pub const COMPLETION_TOKENS: u32 = 16;
 
 /// What a chat template may add to the text of the messages, in tokens: once, and per message.
 pub const TEMPLATE_TOKENS: u64 = 512;
 pub const TEMPLATE_TOKENS_PER_MESSAGE: u64 = 32;
+/// What it may add where there are tools (how to call them): once, and per tool or call.
+pub const TEMPLATE_TOKENS_TOOLS: u64 = 1_024;
+pub const TEMPLATE_TOKENS_PER_TOOL: u64 = 256;
 
 /// A voucher is due after this many unvouched tokens (half of the least credit window) …
 pub const VOUCH_TOKENS: u64 = 32;

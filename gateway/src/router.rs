@@ -9,13 +9,15 @@ use axum::{
 use crate::{
     middleware,
     openai::ApiError,
-    routes::{chat, health, jobs, models},
+    routes::{chat, completions, embeddings, health, jobs, models},
     state::App,
 };
 
 pub fn router(app: App) -> Router {
     let v1 = Router::new()
         .route("/v1/chat/completions", post(chat::create))
+        .route("/v1/completions", post(completions::create))
+        .route("/v1/embeddings", post(embeddings::create))
         .route("/v1/models", get(models::list))
         .route("/v1/models/{*id}", get(models::retrieve))
         .route("/v1/chainference/jobs", get(jobs::list))

@@ -48,7 +48,11 @@ impl Gateway {
     }
 
     async fn chat(&self, body: impl Into<reqwest::Body>) -> Response {
-        let request = self.request(Method::POST, "/v1/chat/completions");
+        self.post("/v1/chat/completions", body).await
+    }
+
+    async fn post(&self, path: &str, body: impl Into<reqwest::Body>) -> Response {
+        let request = self.request(Method::POST, path);
         request.header("content-type", "application/json").body(body).send().await.unwrap()
     }
 
@@ -111,10 +115,44 @@ async fn every_bad_request_gets_an_openai_error() {
     let typed = json!({"model": "m", "messages": [{"role": "user", "content": 1}]}).to_string();
     let error = check(gateway.chat(typed).await, 400, "invalid_type").await;
     assert_eq!(error["param"], "messages[0].content");
-    let tools = json!({"model": "m", "messages": [{"role": "user", "content": "a"}],
-        "tools": [{"type": "function", "function": {"name": "f"}}]});
-    let error = check(gateway.chat(tools.to_string()).await, 400, "unsupported_parameter").await;
-    assert_eq!(error["param"], "tools");
+    let stored = json!({"model": "m", "messages": [{"role": "user", "content": "a"}],
+        "store": true});
+    let error = check(gateway.chat(stored.to_string()).await, 400, "unsupported_parameter").await;
+    assert_eq!(error["param"], "store");
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn completions_and_embeddings_name_what_is_wrong() {
+    let gateway = Gateway::start().await;
+    for (path, body, code, param) in [
+        ("/v1/completions", json!({"model": "m"}), "missing_required_parameter", "prompt"),
+        ("/v1/completions", json!({"model": "m", "prompt": 1}), "invalid_type", "prompt"),
+        (
+            "/v1/completions",
+            json!({"model": "m", "prompt": "a", "best_of": 2}),
+            "unsupported_parameter",
+            "best_of",
+        ),
+        ("/v1/embeddings", json!({"model": "m"}), "missing_required_parameter", "input"),
+        ("/v1/embeddings", json!({"model": "m", "input": ["a", ""]}), "invalid_value", "input[1]"),
+        (
+            "/v1/embeddings",
+            json!({"model": "m", "input": [[1, {}]]}),
+            "invalid_type",
+            "input[0][1]",
+        ),
+    ] {
+        let error = check(gateway.post(path, body.to_string()).await, 400, code).await;
+        assert_eq!(error["param"], param, "{path} {body}");
+    }
+    for path in ["/v1/completions", "/v1/embeddings"] {
+        check(gateway.post(path, "{").await, 400, "invalid_json").await;
+        let large = gateway.post(path, vec![b' '; BODY_BYTES_MAX + 1]).await;
+        check(large, 413, "request_too_large").await;
+        let got = gateway.request(Method::GET, path).send().await.unwrap();
+        check(got, 405, "method_not_allowed").await;
+    }
     gateway.stop().await;
 }
 
@@ -126,6 +164,13 @@ async fn without_a_chain_calls_are_refused_at_once_and_say_why() {
             "stream": stream});
         let response = gateway.chat(body.to_string()).await;
         assert!(response.headers().contains_key("retry-after"));
+        check(response, 503, "chain_unavailable").await;
+    }
+    for (path, body) in [
+        ("/v1/completions", json!({"model": "m", "prompt": "a"})),
+        ("/v1/embeddings", json!({"model": "m", "input": "a"})),
+    ] {
+        let response = gateway.post(path, body.to_string()).await;
         check(response, 503, "chain_unavailable").await;
     }
     for path in ["/v1/models", "/v1/models/a/b", "/v1/chainference/balance"] {

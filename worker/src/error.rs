@@ -20,6 +20,8 @@ pub enum WorkerError {
     Registration(#[from] RegistrationError),
     #[error(transparent)]
     Model(#[from] ModelError),
+    #[error("{model} in {quantisation} is named twice: a worker has one offer for it")]
+    SameModel { model: String, quantisation: String },
     #[error(transparent)]
     Engine(#[from] EngineError),
     #[error(transparent)]

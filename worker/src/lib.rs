@@ -1,13 +1,16 @@
 //! The worker: serves a model to the market and is paid for it.
 //!
-//! The model side: [`models`] finds a model, [`engine`] runs it in a supervised child process,
+//! The model side: [`models`] finds a model, [`engine`] runs it in a supervised child process, [`host`] has
+//! several of them share the memory,
 //! [`scheduler`] batches calls, [`chat`] applies the model's template. The market side: `registration`
 //! keeps the record and the offer on chain, `routes` quotes, serves and takes vouchers, `settlement`
 //! keeps every job's life and claims what is owed, [`ledger`] remembers it through a crash.
 
+mod catalog;
 pub mod chat;
 pub mod engine;
 mod error;
+pub mod host;
 mod keys;
 pub mod ledger;
 mod metrics;
@@ -22,7 +25,7 @@ mod settlement;
 
 pub use error::WorkerError;
 pub use keys::KeyError;
-pub use options::{OnProgress, Options};
+pub use options::{ModelOptions, OnProgress, Options};
 pub use registration::RegistrationError;
 pub use run::run;
 pub use settlement::SettlementError;

@@ -9,11 +9,39 @@ use std::sync::Arc;
 use chainference_chain::{Commitment, Endpoints};
 use chainference_market::{Lamports, Prices};
 
-use crate::engine::CONTEXT_TOKENS_DEFAULT_MAX;
+use crate::engine::{CONTEXT_TOKENS_DEFAULT_MAX, Tuning};
 use crate::models::{Hub, ModelSource, Progress};
 
 /// Receives the progress of a model's download.
 pub type OnProgress = Arc<dyn Fn(Progress) + Send + Sync>;
+
+/// A model to serve; what is `None` is as the worker's own setting of that name.
+#[derive(Clone, Debug)]
+pub struct ModelOptions {
+    pub source: ModelSource,
+    pub prices: Option<Prices>,
+    pub context_tokens: Option<NonZeroU32>,
+    pub slots: Option<NonZeroU32>,
+    pub queue_max: Option<u32>,
+    pub threads: Option<NonZeroU32>,
+    pub gpu_layers: Option<u32>,
+    pub tuning: Tuning,
+}
+
+impl From<ModelSource> for ModelOptions {
+    fn from(source: ModelSource) -> Self {
+        Self {
+            source,
+            prices: None,
+            context_tokens: None,
+            slots: None,
+            queue_max: None,
+            threads: None,
+            gpu_layers: None,
+            tuning: Tuning::default(),
+        }
+    }
+}
 
 /// A worker's settings. [`Options::new`] gives the defaults.
 #[derive(Clone)]
@@ -31,7 +59,14 @@ pub struct Options {
     pub ledger_path: PathBuf,
     /// Where downloaded models are kept.
     pub models_path: PathBuf,
-    pub model: ModelSource,
+    /// Each has an offer and an engine of its own.
+    pub models: Vec<ModelOptions>,
+    /// What models in memory may take together. `None`: three quarters of what this process may use.
+    pub memory_bytes: Option<u64>,
+    /// A model that nobody used for so long leaves the memory until it is wanted; 0: it stays.
+    pub idle_unload_s: u32,
+    /// A call waits so long for a model that is being loaded, then it is refused as busy.
+    pub load_wait_s: u32,
     /// Where models are downloaded from.
     pub hub: Hub,
     pub prices: Prices,
@@ -46,6 +81,8 @@ pub struct Options {
     pub queue_max: u32,
     pub threads: Option<NonZeroU32>,
     pub gpu_layers: u32,
+    /// How llama.cpp computes.
+    pub tuning: Tuning,
     /// Live jobs of all clients, quoted ones included.
     pub jobs_max: usize,
     pub jobs_per_client_max: usize,
@@ -85,7 +122,10 @@ impl Options {
             x25519_key_path: keys.join("worker-x25519.key"),
             ledger_path: home.join("worker/ledger.sqlite"),
             models_path: home.join("models"),
-            model: ModelSource::Quickstart,
+            models: vec![ModelSource::Quickstart.into()],
+            memory_bytes: None,
+            idle_unload_s: 1_800,
+            load_wait_s: 20,
             hub: Hub::from_env(),
             prices: Prices {
                 input_per_mtok: 600_000,
@@ -99,6 +139,7 @@ impl Options {
             queue_max: 4,
             threads: None,
             gpu_layers: 0,
+            tuning: Tuning::default(),
             jobs_max: 256,
             jobs_per_client_max: 64,
             serve_max_s: 3_600,
@@ -117,8 +158,12 @@ impl Options {
 
     /// Input of calls that a crash may have left uncounted: one full context a slot.
     pub(crate) fn slack_in_tokens(&self) -> u64 {
-        let context = self.context_tokens.map_or(CONTEXT_TOKENS_DEFAULT_MAX, NonZeroU32::get);
-        u64::from(context) * u64::from(self.slots.get())
+        let slack = |model: &ModelOptions| {
+            let context = model.context_tokens.or(self.context_tokens);
+            let context = context.map_or(CONTEXT_TOKENS_DEFAULT_MAX, NonZeroU32::get);
+            u64::from(context) * u64::from(model.slots.unwrap_or(self.slots).get())
+        };
+        self.models.iter().map(slack).max().unwrap_or(0)
     }
 
     /// What is published on chain.

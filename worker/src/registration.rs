@@ -10,8 +10,8 @@ use chainference_chain::accounts::{
     WorkerStatus, model_hash,
 };
 use chainference_chain::{
-    Chain, ChainError, Instruction, Keypair, Pubkey, SignError, SignedTransaction, Signer,
-    SubmitError, address, instruction,
+    Abilities, Chain, ChainError, Instruction, Keypair, Pubkey, SignError, SignedTransaction,
+    Signer, SubmitError, address, instruction,
 };
 use chainference_market::Prices;
 use tokio_util::sync::CancellationToken;
@@ -60,6 +60,7 @@ pub(crate) struct ModelOffer {
     pub gguf_sha256: [u8; 32],
     pub tokenizer_sha256: [u8; 32],
     pub context_tokens: u32,
+    pub abilities: Abilities,
     pub prices: Prices,
 }
 
@@ -183,6 +184,37 @@ pub(crate) async fn ensure_offer(
     Ok(offer)
 }
 
+/// Ends this worker's offers but those that are `kept`. With the owner's key they are taken back, and
+/// their rent with them; without it they rest. Locked jobs keep what they have.
+pub(crate) async fn retire_offers(
+    chain: &Chain,
+    owner_key_path: &Path,
+    operator: &Keypair,
+    registered: Registered,
+    kept: &[Pubkey],
+) -> Result<(), RegistrationError> {
+    let Registered { owner, worker } = registered;
+    let offers = chain.offers().await?.into_iter();
+    let others = offers.filter(|(key, offer)| offer.worker == worker && !kept.contains(key));
+    for (address, offer) in others {
+        match owner_key(owner_key_path, &owner) {
+            Ok(key) => {
+                let retract = instruction::retract_offer(&owner, &address, &offer.payer);
+                send(chain, "the end of an offer", &[retract], &key).await?;
+            }
+            Err(_) if offer.active() => {
+                let rest = UpdateOfferArgs { active: Some(false), ..UpdateOfferArgs::default() };
+                let operator_key = operator.pubkey();
+                let rest = instruction::update_offer(&operator_key, &worker, &address, rest);
+                send(chain, "the end of an offer", &[rest], operator).await?;
+            }
+            Err(_) => continue,
+        }
+        tracing::info!(%address, model = offer.model(), "offer of a model that is not served ended");
+    }
+    Ok(())
+}
+
 fn post_args(model: &ModelOffer) -> PostOfferArgs {
     PostOfferArgs {
         model: model.model.clone(),
@@ -194,7 +226,7 @@ fn post_args(model: &ModelOffer) -> PostOfferArgs {
         price_out_per_mtok: model.prices.output_per_mtok,
         charge_min: model.prices.charge_min,
         context_tokens: model.context_tokens,
-        abilities: 0,
+        abilities: model.abilities.bits(),
     }
 }
 
@@ -204,6 +236,7 @@ fn is_same_file(found: &Offer, model: &ModelOffer) -> bool {
         && found.tokenizer_sha256 == model.tokenizer_sha256
         && found.revision() == model.revision
         && found.context_tokens == model.context_tokens
+        && found.abilities == model.abilities.bits()
 }
 
 /// Says that the worker lives, until `shutdown`.

@@ -4,17 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chainference_chain::{Chain, Keypair, Signer};
-use chainference_market::limits::{MODEL_BYTES_MAX, QUANTISATION_BYTES_MAX, REVISION_BYTES_MAX};
 use chainference_protocol::WorkerSecret;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::engine::{Engine, EngineOptions};
+use crate::catalog::{self, Catalog};
 use crate::keys::{read_keypair, read_x25519};
 use crate::ledger::Ledger;
-use crate::models::{ModelStore, Resolved};
 use crate::registration::{
-    Identity, ModelOffer, Registered, ensure_offer, ensure_worker, heartbeat, wait_for_market,
+    Identity, Registered, ensure_offer, ensure_worker, heartbeat, retire_offers, wait_for_market,
 };
 use crate::routes::{App, Limits, Offered, router};
 use crate::settlement::{Policy, Settings, Settlement};
@@ -23,7 +21,7 @@ use crate::{Options, WorkerError, metrics, server};
 /// What open connections get after the last call has ended.
 const CONNECTIONS_DRAIN: Duration = Duration::from_secs(2);
 
-/// Serves a model until `shutdown`, then drains and returns.
+/// Serves its models until `shutdown`, then drains and returns.
 ///
 /// # Errors
 /// [`WorkerError`]: what kept the worker from starting. Once it serves, trouble is logged and tried
@@ -71,9 +69,9 @@ async fn start(options: &Options, shutdown: &CancellationToken) -> Result<Starte
     let settlement =
         settle(options, &chain, ledger, registered, Arc::clone(&operator), &background).await?;
 
-    let (model, engine) = load(options, &background).await?;
-    let offer = model_offer(options, &model, &engine);
-    let address = ensure_offer(&chain, &options.owner_key_path, registered, &offer).await?;
+    let catalog = catalog::open(options, &background).await?;
+    let host = catalog.host.clone();
+    let offers = offer(options, &chain, registered, &operator, catalog).await?;
     tokio::spawn(heartbeat(
         chain.clone(),
         Arc::clone(&operator),
@@ -84,23 +82,18 @@ async fn start(options: &Options, shutdown: &CancellationToken) -> Result<Starte
     tracing::info!(
         listen = %options.listen,
         worker = %registered.worker,
-        model = offer.model,
+        models = offers.len(),
         "worker ready"
     );
     let app = App {
         settlement,
         chain,
-        engine,
+        host,
         operator,
         x25519,
         owner: registered.owner,
         worker: registered.worker,
-        offer: Offered {
-            address,
-            model_hash: chainference_chain::accounts::model_hash(&offer.model, &offer.quantisation),
-            model: offer.model,
-            prices: offer.prices,
-        },
+        offers,
         limits: Limits {
             serve_max_s: options.serve_max_s,
             voucher_timeout: Duration::from_secs(options.voucher_timeout_s.into()),
@@ -110,6 +103,33 @@ async fn start(options: &Options, shutdown: &CancellationToken) -> Result<Starte
     };
     guard.disarm();
     Ok(Started { listener, app: Arc::new(app), background })
+}
+
+/// Posts the offers of all models, and ends those of models that are not served any more.
+async fn offer(
+    options: &Options,
+    chain: &Chain,
+    registered: Registered,
+    operator: &Keypair,
+    catalog: Catalog,
+) -> Result<Vec<Offered>, WorkerError> {
+    let mut offers = Vec::new();
+    let served = catalog.offers.into_iter().zip(catalog.holds).enumerate();
+    for (id, (model, hold)) in served {
+        let address = ensure_offer(chain, &options.owner_key_path, registered, &model).await?;
+        offers.push(Offered {
+            id,
+            address,
+            model_hash: chainference_chain::accounts::model_hash(&model.model, &model.quantisation),
+            model: model.model,
+            quantisation: model.quantisation,
+            prices: model.prices,
+            _hold: hold,
+        });
+    }
+    let kept: Vec<_> = offers.iter().map(|offered| offered.address).collect();
+    retire_offers(chain, &options.owner_key_path, operator, registered, &kept).await?;
+    Ok(offers)
 }
 
 fn identity<'a>(
@@ -153,66 +173,4 @@ async fn settle(
     let (watched, sweep_s, until) = (settlement.clone(), options.sweep_s, background.clone());
     tokio::spawn(async move { watched.watch(sweep_s, until).await });
     Ok(settlement)
-}
-
-async fn load(
-    options: &Options,
-    background: &CancellationToken,
-) -> Result<(Resolved, Engine), WorkerError> {
-    let store = ModelStore::new(options.models_path.clone(), options.hub.clone());
-    let model = store.resolve(&options.model, &*options.on_progress).await?;
-    tracing::info!(model = model.name, quantisation = model.quantisation, "model found, loading");
-    let engine = EngineOptions {
-        context_tokens: options.context_tokens,
-        slots: options.slots,
-        queue_max: options.queue_max,
-        threads: options.threads,
-        gpu_layers: options.gpu_layers,
-        ..EngineOptions::new(
-            options.engine_exe.clone(),
-            options.engine_args.clone(),
-            model.path.clone(),
-        )
-    };
-    let engine = Engine::start(engine, background.clone()).await?;
-    Ok((model, engine))
-}
-
-fn model_offer(options: &Options, model: &Resolved, engine: &Engine) -> ModelOffer {
-    ModelOffer {
-        model: plain(&model.name, MODEL_BYTES_MAX, "unnamed"),
-        revision: plain(&model.revision, REVISION_BYTES_MAX, "local"),
-        quantisation: plain(&model.quantisation, QUANTISATION_BYTES_MAX, "unknown"),
-        gguf_sha256: model.sha256,
-        tokenizer_sha256: model.tokenizer_sha256,
-        context_tokens: engine.facts().context_tokens,
-        prices: options.prices,
-    }
-}
-
-/// What the chain takes as a name: graphic ASCII, not too long, not empty. Files of one's own call
-/// themselves anything.
-fn plain(name: &str, bytes_max: usize, nameless: &str) -> String {
-    let graphic = |c: char| if c.is_ascii_graphic() { c } else { '-' };
-    let plain: String = name.trim().chars().map(graphic).take(bytes_max).collect();
-    if plain.is_empty() { nameless.to_owned() } else { plain }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn any_name_becomes_one_that_the_chain_takes() {
-        for (name, expected) in [
-            ("owner/Model-1.5B", "owner/Model-1.5B"),
-            (" My model\n2 ", "My-model-2"),
-            ("größer", "gr--er"),
-            ("", "none"),
-            ("  ", "none"),
-            ("0123456789abcdef", "0123456789"),
-        ] {
-            assert_eq!(plain(name, 10.max(expected.len()), "none"), expected, "{name:?}");
-        }
-    }
 }

@@ -11,9 +11,9 @@ use std::process::{Command, Stdio};
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
-use chainference_worker::chat::ChatMessage;
+use chainference_protocol::{Chat, Decoding, Delta, FinishReason, Message, Sampling, Task};
 use chainference_worker::engine::{
-    Engine, EngineError, EngineOptions, Event, FinishReason, Generate, Generation, Sampling,
+    Engine, EngineError, EngineOptions, Event, Generate, Generation,
 };
 use chainference_worker::models::{Hub, ModelFileError, ModelSource, ModelStore};
 use serde_json::json;
@@ -52,14 +52,22 @@ async fn start(options: EngineOptions) -> (Engine, DropGuard) {
     (engine, shutdown.drop_guard())
 }
 
-fn ask(content: &str, max_tokens: u64) -> Generate {
-    Generate {
-        messages: vec![ChatMessage { role: "user".into(), content: content.into() }],
-        sampling: Sampling { temperature: Some(0.0), ..Sampling::default() },
-        stop: Vec::new(),
-        max_tokens: Some(max_tokens),
-        allowed_tokens: u64::MAX,
-    }
+fn ask(content: &str, max_tokens: u32) -> Generate {
+    ask_with(content, |chat| chat.decoding.max_tokens = Some(max_tokens))
+}
+
+/// A question to be answered greedily, up to the end of the context unless changed.
+fn ask_with(content: &str, change: impl FnOnce(&mut Chat)) -> Generate {
+    let mut chat = Chat {
+        messages: vec![Message::text("user", content)],
+        decoding: Decoding {
+            sampling: Sampling { temperature: Some(0.0), ..Sampling::default() },
+            ..Decoding::default()
+        },
+        ..Chat::default()
+    };
+    change(&mut chat);
+    Generate { task: Task::Chat(chat), scope: [0; 32], allowed_tokens: u64::MAX }
 }
 
 #[derive(Debug, PartialEq)]
@@ -72,17 +80,19 @@ struct Answer {
 /// All that is still to come; the count in the finish must be the count of tokens that came,
 /// `before` included.
 async fn rest(mut generation: Generation, before: usize) -> Result<Answer, EngineError> {
-    let (mut tokens, mut text) = (Vec::new(), String::new());
+    let (mut tokens, mut text, mut finish) = (Vec::new(), String::new(), None);
     loop {
         match generation.next().await.expect("the stream goes on until it is finished")? {
-            Event::Delta { tokens: more, text: piece } => {
+            Event::Delta(Delta { tokens: more, text: piece, .. }) => {
                 tokens.extend(more);
                 text.push_str(&piece);
             }
-            Event::Finish { reason, tokens_out } => {
+            Event::Embedding { .. } => panic!("an embedding was not asked for"),
+            Event::Finish { reason, .. } => finish = Some(reason),
+            Event::End { tokens_out, .. } => {
                 assert_eq!(tokens_out, (before + tokens.len()) as u64);
                 assert!(generation.next().await.is_none());
-                return Ok(Answer { tokens, text, reason });
+                return Ok(Answer { tokens, text, reason: finish.expect("a finish") });
             }
         }
     }
@@ -108,9 +118,11 @@ async fn a_greedy_answer_is_right_and_the_same_each_time() {
 async fn the_same_seed_gives_the_same_answer_and_another_seed_another() {
     let (engine, _end) = start(options(1, 0)).await;
     let seeded = |seed| {
-        let mut request = ask("Invent a name for a boat and say why.", 48);
-        request.sampling =
-            Sampling { temperature: Some(1.2), seed: Some(seed), ..Sampling::default() };
+        let request = ask_with("Invent a name for a boat and say why.", |chat| {
+            chat.decoding.max_tokens = Some(48);
+            chat.decoding.sampling.temperature = Some(1.2);
+            chat.decoding.sampling.seed = Some(seed);
+        });
         answer(&engine, request)
     };
     let first = seeded(7).await;
@@ -131,9 +143,9 @@ async fn concurrent_answers_equal_those_given_alone() {
 async fn the_models_default_system_message_is_part_of_the_prompt() {
     let (engine, _end) = start(options(2, 0)).await;
     let by_default = engine.generate(ask("Hi", 1)).await.expect("accepted").tokens_in();
-    let mut spelled_out = ask("Hi", 1);
-    let content = "You are a helpful AI assistant named SmolLM, trained by Hugging Face".to_owned();
-    spelled_out.messages.insert(0, ChatMessage { role: "system".into(), content });
+    let content = "You are a helpful AI assistant named SmolLM, trained by Hugging Face";
+    let spelled_out =
+        ask_with("Hi", |chat| chat.messages.insert(0, Message::text("system", content)));
     let generation = engine.generate(spelled_out).await.expect("accepted");
     assert_eq!(generation.tokens_in(), by_default);
     assert!(by_default > 20, "{by_default}");
@@ -146,9 +158,10 @@ async fn max_tokens_and_the_end_of_the_context_end_with_length() {
     let short = answer(&engine, ask(COUNT, 3)).await;
     assert_eq!((short.reason, short.tokens.len()), (FinishReason::Length, 3));
 
-    let mut endless = ask(COUNT, 1);
-    endless.max_tokens = None;
-    endless.sampling.logit_bias = [(0, -100.0), (2, -100.0)].into(); // the tokens that end a turn
+    let endless = ask_with(COUNT, |chat| {
+        // The tokens that end a turn.
+        chat.decoding.sampling.logit_bias = [(0, -100.0), (2, -100.0)].into();
+    });
     let generation = engine.generate(endless).await.expect("accepted");
     let tokens_in = generation.tokens_in();
     let whole = rest(generation, 0).await.expect("answered");
@@ -173,7 +186,11 @@ async fn a_stop_string_ends_the_answer_before_it() {
     let (engine, _end) = start(options(1, 0)).await;
     let whole = answer(&engine, ask(COUNT, 40)).await;
     let stop: String = whole.text.chars().skip(20).take(9).collect();
-    let stopped = answer(&engine, Generate { stop: vec![stop.clone()], ..ask(COUNT, 40) }).await;
+    let stopping = ask_with(COUNT, |chat| {
+        chat.decoding.max_tokens = Some(40);
+        chat.decoding.stop = vec![stop.clone()];
+    });
+    let stopped = answer(&engine, stopping).await;
     assert_eq!(stopped.reason, FinishReason::Stop);
     assert_eq!(Some(stopped.text.as_str()), whole.text.split(&stop).next());
 }
@@ -202,7 +219,7 @@ async fn an_allowance_stops_one_answer_and_lets_it_go_on_while_others_run() {
     limited.allow(5);
     let mut tokens = Vec::new();
     while tokens.len() < 5 {
-        let Some(Ok(Event::Delta { tokens: more, .. })) = limited.next().await else {
+        let Some(Ok(Event::Delta(Delta { tokens: more, .. }))) = limited.next().await else {
             panic!("a delta")
         };
         tokens.extend(more);

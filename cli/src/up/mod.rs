@@ -99,10 +99,10 @@ impl Market {
         let told = market::prepare(&self.home, &self.settings, &chain).await?;
         step.done(&told);
 
-        let model = crate::serve::show_model(&self.home, &self.settings, &steps).await?;
+        let model = crate::serve::show_models(&self.home, &self.settings, &steps).await?;
 
         let step =
-            steps.begin("starting the worker: it loads the model and registers on the chain");
+            steps.begin("starting the worker: it loads its models and registers on the chain");
         let url = format!("http://{}/health", settings::reachable(self.settings.worker.listen()));
         self.child("worker", WORKER_READY_WITHIN, || answers(&url)).await?;
         step.done(&format!("worker at {}", self.settings.worker.endpoint()));

@@ -7,6 +7,7 @@
 //! Everything goes over the ordinary JSON-RPC and websocket interfaces: the embedded chain, devnet and mainnet
 //! differ by two URLs and a [`Commitment`].
 
+mod abilities;
 pub mod accounts;
 pub mod address;
 mod client;
@@ -18,6 +19,7 @@ mod subscription;
 pub mod terms;
 mod transaction;
 
+pub use abilities::Abilities;
 pub use chainference::ID as PROGRAM_ID;
 pub use chainference_market::{Lamports, Totals};
 pub use client::{Chain, Clock, Endpoints};

@@ -1,11 +1,28 @@
 //! The OpenAI shapes that clients send and expect: requests, answers, chunks and errors.
 
+mod answers;
+mod call;
+mod chat;
+mod completion;
+mod decoding;
+mod embedding;
 mod error;
+mod logprobs;
+mod prompts;
+mod read;
 mod refused;
-mod request;
-mod response;
-mod validate;
+mod usage;
 
+pub use answers::Answers;
+#[cfg(test)]
+pub use call::Style;
+pub use call::{Call, Chunks, Form};
+pub use chat::parse_chat;
+pub use completion::parse_completion;
+pub use embedding::{EmbeddingCall, embeddings, parse_embedding};
 pub use error::ApiError;
-pub use response::{Chunks, Facts, Settlement, Usage, completion};
-pub use validate::{ChatCall, RequestError, parse_chat};
+pub use read::RequestError;
+pub use usage::{Facts, InputUsage, Settlement, Tokens, Usage};
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,9 @@
 //! One file for each endpoint.
 
+mod call;
 pub mod chat;
+pub mod completions;
+pub mod embeddings;
 pub mod health;
 pub mod jobs;
 pub mod models;

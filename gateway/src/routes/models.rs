@@ -6,6 +6,7 @@ use axum::{
     Json,
     extract::{Path, State},
 };
+use chainference_chain::Abilities;
 use serde::Serialize;
 
 use crate::{openai::ApiError, routing::Candidate, settlement::CallError, state::App};
@@ -26,6 +27,8 @@ pub struct Model {
     /// Tokens of the largest context that is offered.
     context_length: u32,
     quantisations: Vec<String>,
+    /// What it can be asked for: chat, tools, completions, embeddings, …
+    abilities: Vec<&'static str>,
     /// The lowest prices that are offered, in lamports.
     pricing: Pricing,
     /// Workers that serve it now.
@@ -47,7 +50,7 @@ pub async fn retrieve(
     State(app): State<App>,
     Path(id): Path<String>,
 ) -> Result<Json<Model>, ApiError> {
-    let candidate = app.settlement.directory.pick(&id, &[]);
+    let candidate = app.settlement.directory.pick(&id, Abilities::empty(), &[]);
     let found = candidate.map_err(|why| CallError::nobody(&id, why).to_api())?;
     let model = offered(&app)?.into_iter().find(|model| model.id == found.model);
     // Between the two looks the last worker may have gone.
@@ -74,6 +77,7 @@ fn model(id: &str, offers: &[&Candidate]) -> Model {
         offers.iter().map(|one| one.quantisation.clone()).collect();
     quantisations.sort();
     quantisations.dedup();
+    let abilities = offers.iter().fold(Abilities::empty(), |all, one| all | one.abilities);
     Model {
         id: id.to_owned(),
         object: "model",
@@ -82,6 +86,7 @@ fn model(id: &str, offers: &[&Candidate]) -> Model {
         owned_by: id.split_once('/').map_or("chainference", |(owner, _)| owner).to_owned(),
         context_length: offers.iter().map(|one| one.context_tokens).max().unwrap_or_default(),
         quantisations,
+        abilities: abilities.names().collect(),
         pricing: Pricing {
             input_per_mtok_lamports: lowest(|one| one.prices.input_per_mtok).unwrap_or_default(),
             output_per_mtok_lamports: lowest(|one| one.prices.output_per_mtok).unwrap_or_default(),

@@ -1,7 +1,7 @@
 //! Who offers a model, and in which order to try them. Pure.
 
 use chainference_chain::{
-    Pubkey,
+    Abilities, Pubkey,
     accounts::{Offer, Worker, WorkerStatus},
 };
 use chainference_market::Prices;
@@ -25,6 +25,7 @@ pub struct Candidate {
     pub quantisation: String,
     pub prices: Prices,
     pub context_tokens: u32,
+    pub abilities: Abilities,
     pub live_jobs: u32,
 }
 
@@ -63,6 +64,7 @@ pub fn candidates(
                 quantisation: offer.quantisation().to_owned(),
                 prices: offer.prices(),
                 context_tokens: offer.context_tokens,
+                abilities: Abilities::of(offer),
                 live_jobs: worker.live_jobs,
             })
         })
@@ -93,6 +95,13 @@ pub fn ranked<'a>(
     found
 }
 
+/// What even the ablest of them lacks; `None` where one can do all that is needed, or nobody is
+/// there.
+pub fn missing(candidates: &[&Candidate], needs: Abilities) -> Option<Abilities> {
+    let lacks = candidates.iter().map(|one| needs.difference(one.abilities));
+    lacks.min_by_key(|lack| lack.bits().count_ones()).filter(|lack| !lack.is_empty())
+}
+
 #[cfg(test)]
 mod tests {
     use bytemuck::Zeroable;
@@ -113,6 +122,7 @@ mod tests {
             quantisation: quantisation.into(),
             prices: Prices { input_per_mtok: price, output_per_mtok: price, charge_min: 0 },
             context_tokens: 2_048,
+            abilities: Abilities::CHAT,
             live_jobs,
         }
     }
@@ -136,6 +146,17 @@ mod tests {
         assert_eq!(order("a/m:q4", 2), [0]);
         assert_eq!(order("B/M", 0), [4]);
         assert!(order("c/m", 0).is_empty());
+    }
+
+    #[test]
+    fn what_nobody_can_do_is_missing() {
+        let chat = candidate("a/m", "Q4", 1, 0);
+        let tools = Abilities::CHAT | Abilities::TOOLS;
+        let able = Candidate { abilities: tools, ..chat.clone() };
+        assert_eq!(missing(&[&chat], tools), Some(Abilities::TOOLS));
+        assert_eq!(missing(&[&chat, &able], tools), None);
+        assert_eq!(missing(&[&chat, &able], tools | Abilities::INFILL), Some(Abilities::INFILL));
+        assert_eq!(missing(&[], tools), None);
     }
 
     fn worker(heartbeat_unix_s: i64, endpoint: &str, status: WorkerStatus) -> Worker {

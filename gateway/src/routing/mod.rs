@@ -5,12 +5,14 @@ mod breaker;
 mod candidate;
 pub mod egress;
 mod name;
+mod needs;
 
 pub use candidate::{Admission, Candidate};
+pub use needs::{lacking, needs};
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use chainference_chain::{Chain, ChainError, Pubkey};
+use chainference_chain::{Abilities, Chain, ChainError, Pubkey};
 use thiserror::Error;
 use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
@@ -36,6 +38,8 @@ pub enum NoCandidate {
     Unknown,
     /// It is offered, but no worker that offers it is well.
     Nobody,
+    /// It is offered, but not for what is asked of it.
+    Unable { missing: Abilities },
     /// The chain has not answered lately.
     ChainAway(String),
 }
@@ -70,17 +74,28 @@ impl Directory {
         Ok(latest)
     }
 
-    /// The best worker for the model that a client named, none of `tried`.
+    /// The best worker for the model that a client named that can do what is needed, none of
+    /// `tried`.
     ///
     /// # Errors
     /// [`NoCandidate`]
-    pub fn pick(&self, asked: &str, tried: &[Pubkey]) -> Result<Candidate, NoCandidate> {
+    pub fn pick(
+        &self,
+        asked: &str,
+        needs: Abilities,
+        tried: &[Pubkey],
+    ) -> Result<Candidate, NoCandidate> {
         let snapshot = self.snapshot().map_err(NoCandidate::ChainAway)?;
         let now = self.started.elapsed();
         let breaker = self.breaker.lock().unwrap_or_else(PoisonError::into_inner);
         let failures = |one: &Candidate| breaker.failures(one.worker);
-        candidate::ranked(asked, &snapshot.candidates, failures)
+        let ranked = candidate::ranked(asked, &snapshot.candidates, failures);
+        if let Some(missing) = candidate::missing(&ranked, needs) {
+            return Err(NoCandidate::Unable { missing });
+        }
+        ranked
             .into_iter()
+            .filter(|one| one.abilities.contains(needs))
             .find(|one| !tried.contains(&one.worker) && breaker.allows(one.worker, now))
             .cloned()
             .ok_or_else(|| snapshot.why_nobody(asked))

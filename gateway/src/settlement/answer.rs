@@ -1,6 +1,7 @@
 //! What a call tells whoever answers the client, and what that has taken of it.
 
 use std::{
+    fmt,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -9,23 +10,44 @@ use std::{
 };
 
 use chainference_market::{Lamports, Totals};
+use chainference_protocol::{Delta, FinishReason};
 use tokio::sync::mpsc;
 
 use super::CallError;
 
 /// What a call tells whoever answers the client.
-#[derive(Debug)]
 pub enum Event {
     /// The first token, or the end, is next: no other worker will be tried.
     Started(Started),
-    /// A piece of the answer, of so many tokens.
-    Text {
-        text: String,
-        tokens: u64,
+    /// A piece of one answer.
+    Delta(Delta),
+    /// One answer is complete.
+    Finished {
+        choice: u32,
+        reason: FinishReason,
     },
-    /// The answer is complete.
+    /// One input's embedding.
+    Embedding {
+        index: u32,
+        vector: Vec<u8>,
+    },
+    /// The whole call is complete.
     Ended(Ended),
     Failed(Failure),
+}
+
+// An answer must never reach a log.
+impl fmt::Debug for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Started(started) => started.fmt(f),
+            Self::Delta(delta) => write!(f, "Delta of {}", delta.choice),
+            Self::Finished { choice, reason } => write!(f, "Finished {choice}: {reason:?}"),
+            Self::Embedding { index, .. } => write!(f, "Embedding {index}"),
+            Self::Ended(ended) => ended.fmt(f),
+            Self::Failed(failure) => failure.fmt(f),
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -40,8 +62,11 @@ pub struct Started {
 
 #[derive(Clone, Debug)]
 pub struct Ended {
-    pub finish_reason: &'static str,
     pub totals: Totals,
+    /// Of the input: tokens that the worker did not compute again, as it says.
+    pub tokens_cached: u64,
+    /// Of the output: tokens that were reasoning, as the worker says.
+    pub tokens_reasoning: u64,
     pub cost: Lamports,
 }
 
@@ -67,8 +92,8 @@ impl Answer {
     /// The next event. Its tokens count as delivered from now on.
     pub async fn next(&mut self) -> Option<Event> {
         let event = self.events.recv().await;
-        if let Some(Event::Text { tokens, .. }) = &event {
-            self.delivered.fetch_add(*tokens, Ordering::Relaxed);
+        if let Some(Event::Delta(delta)) = &event {
+            self.delivered.fetch_add(delta.tokens.len() as u64, Ordering::Relaxed);
         }
         event
     }

@@ -19,7 +19,12 @@ use super::{
     prepare::{Prepared, generator},
     worker::Frames,
 };
-use crate::{clock::now_unix_ms, ledger::CallEnd, limits, metrics, routing::Candidate};
+use crate::{
+    clock::now_unix_ms,
+    ledger::CallEnd,
+    limits, metrics,
+    routing::{Candidate, needs},
+};
 
 /// How many pieces of an answer may wait for a slow client.
 const PIECES_WAITING_MAX: usize = 16;
@@ -28,7 +33,7 @@ const PIECES_WAITING_MAX: usize = 16;
 pub(super) struct Call {
     pub settlement: Settlement,
     pub id: String,
-    request: CallRequest,
+    pub request: CallRequest,
     pub began: Instant,
     pub events: mpsc::Sender<Event>,
     pub delivered: Arc<AtomicU64>,
@@ -65,7 +70,8 @@ impl Settlement {
 impl Call {
     async fn run(self, streamed: bool) {
         // What nobody serves is not worth a row.
-        if let Err(why) = self.settlement.directory.pick(&self.request.model, &[]) {
+        let needs = needs(&self.request.task);
+        if let Err(why) = self.settlement.directory.pick(&self.request.model, needs, &[]) {
             let error = CallError::nobody(&self.request.model, why);
             metrics::call_ended("failed");
             self.tell(Event::Failed(Failure { error, costs: false })).await;
@@ -98,7 +104,7 @@ impl Call {
     /// Tries one worker after the other until a client sees something, or no more is worth it.
     async fn attempts(&self) -> Result<(Option<String>, CallEnd), Failure> {
         let directory = &self.settlement.directory;
-        let model = &self.request.model;
+        let (model, needs) = (&self.request.model, needs(&self.request.task));
         let mut tried: Vec<Pubkey> = Vec::new();
         let mut last = None;
         let mut costs = false;
@@ -106,7 +112,7 @@ impl Call {
             if self.events.is_closed() {
                 return Ok((None, CallEnd::abandoned(Totals::ZERO)));
             }
-            let candidate = match directory.pick(model, &tried) {
+            let candidate = match directory.pick(model, needs, &tried) {
                 Ok(candidate) if !self.left(limits::FIRST_TOKEN_DEADLINE).is_zero() => candidate,
                 Ok(_) => return Err(Failure { error: CallError::FirstTokenLate, costs }),
                 Err(why) => {

@@ -1,13 +1,17 @@
 //! Why a call could not be served, and how a client is told.
 
 use axum::http::StatusCode;
-use chainference_chain::{ChainError, SubmitError};
+use chainference_chain::{Abilities, ChainError, SubmitError};
 use chainference_market::{Lamports, MarketError};
 use chainference_protocol::{ErrorCode, WireError};
 use thiserror::Error;
 
-use super::meter::MeterError;
-use crate::{ledger::LedgerError, openai::ApiError, routing::NoCandidate};
+use super::{meter::MeterError, pieces::PieceError};
+use crate::{
+    ledger::LedgerError,
+    openai::ApiError,
+    routing::{NoCandidate, lacking},
+};
 
 /// A call's failure. What is told outside is in [`CallError::to_api`]; `Display` is for the log.
 #[derive(Debug, Error)]
@@ -16,6 +20,8 @@ pub enum CallError {
     UnknownModel { model: String },
     #[error("no worker serves '{model}' now")]
     NobodyServes { model: String },
+    #[error("'{model}' is offered, but not for this: {missing}")]
+    Unable { model: String, missing: Abilities },
     #[error("the market is paused")]
     Paused,
     #[error("the chain is away: {0}")]
@@ -46,6 +52,8 @@ pub enum CallError {
     Protocol(String),
     #[error("the worker miscounts: {0}")]
     Miscount(#[from] MeterError),
+    #[error("the worker's answer is not what was asked for: {0}")]
+    Piece(#[from] PieceError),
     #[error("no token came in time")]
     FirstTokenLate,
     #[error("the worker fell silent")]
@@ -62,6 +70,7 @@ impl CallError {
         match why {
             NoCandidate::Unknown => Self::UnknownModel { model },
             NoCandidate::Nobody => Self::NobodyServes { model },
+            NoCandidate::Unable { missing } => Self::Unable { model, missing },
             NoCandidate::ChainAway(reason) => Self::ChainAway(reason),
         }
     }
@@ -70,7 +79,8 @@ impl CallError {
     pub fn is_the_workers(&self) -> bool {
         match self {
             Self::Worker(refusal) => !is_the_clients(refusal.code),
-            Self::Unreachable(_) | Self::Protocol(_) | Self::Miscount(_) | Self::Silent => true,
+            Self::Unreachable(_) | Self::Protocol(_) | Self::Silent => true,
+            Self::Miscount(_) | Self::Piece(_) => true,
             Self::Refused(_) | Self::FirstTokenLate => true,
             _ => false,
         }
@@ -101,6 +111,7 @@ impl CallError {
             Self::NobodyServes { model } => {
                 unavailable("no_worker", format!("No worker serves '{model}' right now."))
             }
+            Self::Unable { model, missing } => unable(model, *missing),
             Self::Paused => unavailable("market_paused", "The market is paused.".into()),
             Self::ChainAway(reason) => {
                 unavailable("chain_unavailable", format!("The chain can't be used: {reason}."))
@@ -125,7 +136,8 @@ impl CallError {
             | Self::Price(_)
             | Self::Unreachable(_)
             | Self::Protocol(_)
-            | Self::Miscount(_) => worker_failed("The worker failed on this call."),
+            | Self::Miscount(_)
+            | Self::Piece(_) => worker_failed("The worker failed on this call."),
         }
     }
 
@@ -177,8 +189,8 @@ fn refused(refusal: &WireError) -> ApiError {
         ErrorCode::ContextLengthExceeded => {
             ApiError::invalid(message).code("context_length_exceeded").param("messages")
         }
-        ErrorCode::InvalidRequest => ApiError::invalid(message).code("invalid_request"),
-        ErrorCode::UnsupportedParameter => ApiError::invalid(message).code("unsupported_parameter"),
+        ErrorCode::InvalidRequest => at_fault(message, "invalid_value"),
+        ErrorCode::UnsupportedParameter => at_fault(message, "unsupported_parameter"),
         ErrorCode::Busy | ErrorCode::Draining => {
             let message = "All workers of this model are busy.";
             ApiError::new(StatusCode::TOO_MANY_REQUESTS, "rate_limit_error", message)
@@ -190,6 +202,23 @@ fn refused(refusal: &WireError) -> ApiError {
         | ErrorCode::Unpaid
         | ErrorCode::EngineFailed
         | ErrorCode::Internal => worker_failed("The worker failed on this call."),
+    }
+}
+
+fn unable(model: &str, missing: Abilities) -> ApiError {
+    let (param, why) = lacking(missing);
+    ApiError::invalid(format!("'{param}' can't be honoured by '{model}': {why}."))
+        .code("unsupported_by_model")
+        .param(param)
+}
+
+/// A worker names the parameter at fault in front of its reason: `suffix: the model has no …`.
+fn at_fault(message: &str, code: &'static str) -> ApiError {
+    let api = ApiError::invalid(message).code(code);
+    let name = |c: char| c.is_ascii_alphanumeric() || "_.[]".contains(c);
+    match message.split_once(": ") {
+        Some((param, _)) if !param.is_empty() && param.chars().all(name) => api.param(param),
+        _ => api,
     }
 }
 
@@ -228,6 +257,11 @@ mod tests {
         for (error, status, code) in [
             (CallError::UnknownModel { model: "m".into() }, 404, "model_not_found"),
             (CallError::NobodyServes { model: "m".into() }, 503, "no_worker"),
+            (
+                CallError::Unable { model: "m".into(), missing: Abilities::INFILL },
+                400,
+                "unsupported_by_model",
+            ),
             (CallError::Paused, 503, "market_paused"),
             (CallError::ChainAway("x".into()), 503, "chain_unavailable"),
             (CallError::NoVault { vault: vault() }, 402, "insufficient_balance"),
@@ -235,6 +269,7 @@ mod tests {
             (CallError::OverLimit { vault: vault(), needed }, 402, "spending_limit_exceeded"),
             (CallError::Ledger(LedgerError::TooLarge { value: 1 }), 503, "ledger_unavailable"),
             (worker(ErrorCode::ContextLengthExceeded), 400, "context_length_exceeded"),
+            (worker(ErrorCode::InvalidRequest), 400, "invalid_value"),
             (worker(ErrorCode::UnsupportedParameter), 400, "unsupported_parameter"),
             (worker(ErrorCode::Busy), 429, "workers_busy"),
             (worker(ErrorCode::EngineFailed), 502, "worker_failed"),
@@ -246,6 +281,22 @@ mod tests {
             assert_eq!((api.status.as_u16(), api.code), (status, Some(code)), "{error}");
             let passes = matches!(status, 429 | 503);
             assert_eq!(api.retry_after_s.is_some(), passes, "{error}");
+        }
+    }
+
+    #[test]
+    fn a_worker_names_the_parameter_at_fault() {
+        for (message, param) in [
+            ("suffix: the model has no infill", Some("suffix")),
+            ("prompt[1]: no such token", Some("prompt[1]")),
+            ("the messages don't fit: no", None),
+            ("no", None),
+        ] {
+            for code in [ErrorCode::InvalidRequest, ErrorCode::UnsupportedParameter] {
+                let refusal = WireError { code, message: message.into() };
+                let api = CallError::Worker(refusal).to_api();
+                assert_eq!((api.status.as_u16(), api.param.as_deref()), (400, param), "{message}");
+            }
         }
     }
 

@@ -3,7 +3,7 @@
 use std::{ops::ControlFlow, sync::atomic::Ordering, time::Duration};
 
 use chainference_market::{Prices, Totals};
-use chainference_protocol::{Delta, FinishReason, Frame, WireError};
+use chainference_protocol::{Delta, Frame, WireError};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use super::{
@@ -11,6 +11,7 @@ use super::{
     answer::{Ended, Event, Failure, Started},
     call::{Attempt, Call},
     meter::Meter,
+    pieces::Pieces,
     prepare::Prepared,
     vouchers::Vouchers,
     worker::Frames,
@@ -31,8 +32,9 @@ impl Call {
             meter: Meter::new(prepared.bounds),
             vouchers: Vouchers::start(&self.settlement, &prepared.job),
             prices: prepared.job.prices,
+            pieces: Pieces::new(&self.request.task, candidate.context_tokens),
             started: Some(started),
-            finished: None,
+            tokens_reasoning: 0,
             frames,
         };
         let outcome = relay.run().await;
@@ -77,12 +79,13 @@ impl Call {
 struct Relay<'a> {
     call: &'a Call,
     meter: Meter,
+    /// What of the answer has come.
+    pieces: Pieces,
     vouchers: Vouchers,
     prices: Prices,
     /// What the client is told first; gone once it was told.
     started: Option<Started>,
-    /// Why the answer ended, once it has.
-    finished: Option<FinishReason>,
+    tokens_reasoning: u64,
     frames: Frames,
 }
 
@@ -113,56 +116,68 @@ impl Relay<'_> {
 
     /// One frame. It breaks off after the last one, or where the client has left.
     async fn pass_on(&mut self, frame: Frame) -> Result<ControlFlow<()>, CallError> {
-        match frame {
-            Frame::Accepted { tokens_in, .. } => self.meter.accepted(tokens_in)?,
-            Frame::Delta(Delta { tokens, text, .. }) => {
-                let tokens = tokens.len() as u64;
-                self.meter.received(tokens)?;
-                let told = self.start().await && self.call.tell(Event::Text { text, tokens }).await;
-                if !told {
-                    return Ok(ControlFlow::Break(()));
-                }
+        let told = match frame {
+            Frame::Accepted { tokens_in, .. } => {
+                self.meter.accepted(tokens_in)?;
+                true
             }
+            Frame::Delta(delta) => self.delta(delta).await?,
             Frame::VoucherWanted { .. } => {
                 self.note_delivered();
                 if let Some(totals) = self.meter.wanted(self.call.began.elapsed()) {
                     self.vouchers.want(totals);
                 }
+                true
             }
-            Frame::Finish { reason, .. } => self.finished = Some(reason),
-            Frame::Embedding { .. } => {
-                return Err(CallError::Protocol("an embedding was not asked for".into()));
+            Frame::Finish { choice, reason, tokens_reasoning } => {
+                self.pieces.finished(choice)?;
+                self.tokens_reasoning = self.tokens_reasoning.saturating_add(tokens_reasoning);
+                self.tell(Event::Finished { choice, reason }).await
             }
-            Frame::End { receipt, .. } => {
+            Frame::Embedding { index, vector } => {
+                self.pieces.embedding(index, &vector)?;
+                self.tell(Event::Embedding { index, vector }).await
+            }
+            Frame::End { tokens_cached, receipt } => {
                 let totals = self.meter.received_totals()?;
                 if receipt.totals() != totals {
                     tracing::warn!(?totals, receipt = ?receipt.totals(), "the worker counts otherwise");
                 }
-                let reason = self.finished.unwrap_or(FinishReason::Stop);
-                self.end(reason, totals).await?;
+                self.end(tokens_cached, totals).await?;
                 return Ok(ControlFlow::Break(()));
             }
             Frame::Error { code, message } => {
                 let refusal = WireError { code, message };
                 return Err(CallError::Worker(refusal));
             }
-        }
-        Ok(ControlFlow::Continue(()))
+        };
+        Ok(if told { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
     }
 
-    async fn end(&mut self, reason: FinishReason, totals: Totals) -> Result<(), CallError> {
+    async fn delta(&mut self, delta: Delta) -> Result<bool, CallError> {
+        self.meter.received(delta.tokens.len() as u64)?;
+        self.pieces.delta(&delta)?;
+        Ok(self.tell(Event::Delta(delta)).await)
+    }
+
+    async fn end(&mut self, tokens_cached: u64, totals: Totals) -> Result<(), CallError> {
+        self.pieces.all()?;
         self.meter.ended();
         let cost = self.prices.cost(totals)?;
-        let finish_reason = match reason {
-            FinishReason::Stop => "stop",
-            FinishReason::Length => "length",
-            FinishReason::ToolCalls => "tool_calls",
-        };
-        let ended = Event::Ended(Ended { finish_reason, totals, cost });
-        if self.start().await {
-            self.call.tell(ended).await;
-        }
+        self.tell(Event::Ended(Ended {
+            totals,
+            // These two are the worker's word; nothing is paid by them.
+            tokens_cached: tokens_cached.min(totals.tokens_in),
+            tokens_reasoning: self.tokens_reasoning.min(totals.tokens_out),
+            cost,
+        }))
+        .await;
         Ok(())
+    }
+
+    /// Tells the client, first of all whose answer follows; `false` where it has left.
+    async fn tell(&mut self, event: Event) -> bool {
+        self.start().await && self.call.tell(event).await
     }
 
     /// Tells the client whose answer follows, once.

@@ -4,6 +4,7 @@ import json
 import sys
 
 import openai
+import pydantic
 
 client = openai.OpenAI(max_retries=0, timeout=120)
 
@@ -25,6 +26,7 @@ def stream(body):
     seen = {"content": "", "chunks": 0, "finish_reason": None, "usage": None, "role": None, "object": None}
     try:
         for chunk in client.chat.completions.create(stream=True, stream_options={"include_usage": True}, **body):
+            valid(chunk)
             seen["chunks"] += 1
             seen["object"] = chunk.object
             if chunk.usage:
@@ -36,6 +38,51 @@ def stream(body):
     except openai.APIError as error:
         seen["error"] = describe(error)
     return seen
+
+
+def valid(answer):
+    """The answer, if it has all that OpenAI's own types require; the client by itself checks nothing."""
+    return type(answer).model_validate(answer.model_dump(exclude_unset=True)).model_dump()
+
+
+def chat(body):
+    return valid(client.chat.completions.create(**body))
+
+
+def chat_stream(body):
+    """The answer as the client's own accumulator puts it together."""
+    with client.chat.completions.stream(stream_options={"include_usage": True}, **body) as events:
+        kinds = [event.type for event in events]
+        return {**events.get_final_completion().model_dump(), "events": sorted(set(kinds))}
+
+
+class City(pydantic.BaseModel):
+    name: str
+    inhabitants: int
+
+
+def parse(body):
+    """Fills a type, as `parse` promises."""
+    choice = client.chat.completions.parse(response_format=City, **body).choices[0]
+    return {"parsed": choice.message.parsed.model_dump(), "finish_reason": choice.finish_reason}
+
+
+def complete(body):
+    return valid(client.completions.create(**body))
+
+
+def complete_stream(body):
+    texts, reasons, usage = {}, {}, None
+    for chunk in client.completions.create(stream=True, stream_options={"include_usage": True}, **body):
+        usage = chunk.usage.model_dump() if chunk.usage else usage
+        for choice in chunk.choices:
+            texts[choice.index] = texts.get(choice.index, "") + choice.text
+            reasons[choice.index] = choice.finish_reason or reasons.get(choice.index)
+    return {"texts": [texts[i] for i in sorted(texts)], "reasons": [reasons[i] for i in sorted(reasons)], "usage": usage}
+
+
+def embed(body):
+    return valid(client.embeddings.create(**body))
 
 
 def models(_body):
@@ -52,8 +99,10 @@ def describe(error):
     }
 
 
+CALLS = [plain, stream, chat, chat_stream, parse, complete, complete_stream, embed, models]
+
 try:
-    result = {"plain": plain, "stream": stream, "models": models}[sys.argv[1]](json.loads(sys.argv[2]))
+    result = {call.__name__: call for call in CALLS}[sys.argv[1]](json.loads(sys.argv[2]))
 except openai.APIError as error:
     result = {"error": describe(error)}
 print(json.dumps(result))

@@ -30,11 +30,16 @@ pub struct Answer {
 
 /// POST /v1/chat/completions with that body, as curl sends it.
 pub fn post(place: &Place, key: &str, body: &str) -> Answer {
+    post_to(place, "/chat/completions", key, body)
+}
+
+/// POST to another endpoint, by its path below /v1.
+pub fn post_to(place: &Place, path: &str, key: &str, body: &str) -> Answer {
     let text = curl(&[
         "-s",
         "-w",
         "\n%{http_code}",
-        &format!("{}/chat/completions", place.base_url()),
+        &format!("{}{path}", place.base_url()),
         "-H",
         &format!("authorization: Bearer {key}"),
         "-H",

@@ -1,50 +1,82 @@
-//! Chats and the model's own template for them.
+//! Chats: the model's own template for the prompt, the grammar that holds the answer to what was
+//! asked for, and the reader that takes the answer apart into text, reasoning and tool calls.
 
+mod prepared;
+mod reader;
+mod request;
+mod schema;
 mod shim;
+mod thinking;
 
-use std::fmt;
+#[cfg(test)]
+mod tests;
 
-use serde::{Deserialize, Serialize};
+use chainference_protocol::{Chat, ResponseFormat, ToolChoice};
+
+pub use prepared::{Form, Grammar, GrammarStart, Prepared, Trigger};
+pub use reader::{Reader, Said};
+pub use thinking::Thinking;
+
+pub(crate) use shim::log_without_answers;
 
 use shim::Templates;
 
-/// One message of a chat, as OpenAI's.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ChatMessage {
-    /// `system`, `user` or `assistant`; what else a model knows is its template's business.
-    pub role: String,
-    pub content: String,
+/// A template for models of the ChatML family whose own shows no tools, in Qwen 2.5's words: the most
+/// common form of tool calls.
+const CHATML_WITH_TOOLS: &str = include_str!("tools.jinja");
+
+/// Why a chat can't be put to the model.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ChatError {
+    /// llama.cpp's words about a template, or about messages that don't fit it.
+    #[error("{0}")]
+    Template(String),
+    /// A parameter that can't be honoured.
+    #[error("{param}: {detail}")]
+    Invalid { param: &'static str, detail: String },
 }
 
-/// Without the content: prompts don't belong in logs.
-impl fmt::Debug for ChatMessage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ChatMessage {{ role: {:?}, content: {} bytes }}", self.role, self.content.len())
-    }
+fn invalid(param: &'static str, detail: impl Into<String>) -> ChatError {
+    ChatError::Invalid { param, detail: detail.into() }
 }
 
-/// What llama.cpp says about a template, or about messages that don't fit it.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct TemplateError(String);
+/// A model's own templates and special tokens' texts.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct TemplateSource<'a> {
+    /// The Jinja text of the model's file, or what the operator gave instead; `None` for ChatML.
+    pub text: Option<&'a str>,
+    /// The template for chats with tools, where the model's file has one apart.
+    pub tool_use: Option<&'a str>,
+    pub bos: &'a str,
+    pub eos: &'a str,
+    /// Whether the vocabulary has ChatML's marks.
+    pub is_chatml: bool,
+}
 
 /// A model's chat template.
 #[derive(Debug)]
 pub struct ChatTemplate {
-    templates: Templates,
+    plain: Templates,
+    /// For chats with tools, where it is another.
+    with_tools: Option<Templates>,
+    knows_tools: bool,
     bos: String,
 }
 
 impl ChatTemplate {
-    /// `source` is the Jinja text of the model's file, `None` for ChatML; `bos` and `eos` are the
-    /// texts of its special tokens.
-    ///
     /// # Errors
     /// A template that can't be parsed.
-    pub fn new(source: Option<&str>, bos: &str, eos: &str) -> Result<Self, TemplateError> {
-        let templates =
-            Templates::new(source.unwrap_or("chatml"), bos, eos).map_err(TemplateError)?;
-        Ok(Self { templates, bos: bos.to_owned() })
+    pub fn new(source: TemplateSource<'_>) -> Result<Self, ChatError> {
+        let new = |text| Templates::new(text, source.bos, source.eos).map_err(ChatError::Template);
+        let plain = new(source.text.unwrap_or("chatml"))?;
+        let with_tools = match source.tool_use {
+            Some(text) => Some(new(text)?),
+            None if plain.knows_tools() => None,
+            None if source.is_chatml || source.text.is_none() => Some(new(CHATML_WITH_TOOLS)?),
+            None => None,
+        };
+        let knows_tools = with_tools.is_some() || plain.knows_tools();
+        Ok(Self { plain, with_tools, knows_tools, bos: source.bos.to_owned() })
     }
 
     /// The begin-of-text token's text.
@@ -52,64 +84,53 @@ impl ChatTemplate {
         &self.bos
     }
 
-    /// The prompt for these messages, ending where the assistant is to begin.
+    /// Everything that the model's vocabulary is not needed for.
     ///
     /// # Errors
-    /// Messages that the template refuses, such as two answers in a row or an unknown role.
-    pub fn apply(&self, messages: &[ChatMessage]) -> Result<String, TemplateError> {
-        let json =
-            serde_json::to_string(messages).map_err(|error| TemplateError(error.to_string()))?;
-        self.templates.apply(&json).map_err(TemplateError)
+    /// What can't be honoured, by the parameter's name, and messages that the template refuses, such
+    /// as two answers in a row or an unknown role.
+    pub fn prepare(&self, chat: &Chat) -> Result<Prepared, ChatError> {
+        check(chat)?;
+        let tells_of_tools = request::offers_tools(chat) || request::has_calls(chat);
+        if tells_of_tools && !self.knows_tools {
+            return Err(invalid("tools", "this model's chat template knows none"));
+        }
+        let templates = match &self.with_tools {
+            Some(templates) if tells_of_tools => templates,
+            _ => &self.plain,
+        };
+        let applied = templates.apply(&request::to_json(chat)).map_err(ChatError::Template)?;
+        Prepared::read(&applied, chat)
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// SmolLM2's own, which puts its default system message first when the caller gives none.
-    const SMOLLM2: &str = "{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}{{ '<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained by Hugging Face<|im_end|>\n' }}{% endif %}{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n'}}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}";
-
-    fn message(role: &str, content: &str) -> ChatMessage {
-        ChatMessage { role: role.into(), content: content.into() }
+/// Refuses what contradicts itself or can't be forced.
+fn check(chat: &Chat) -> Result<(), ChatError> {
+    if let ToolChoice::Named(name) = &chat.tool_choice
+        && !chat.tools.iter().any(|tool| &tool.name == name)
+    {
+        return Err(invalid("tool_choice", format!("{name} is not among the tools")));
     }
-
-    #[test]
-    fn the_models_default_system_message_comes_first() {
-        let template =
-            ChatTemplate::new(Some(SMOLLM2), "<|im_start|>", "<|im_end|>").expect("a template");
-        let prompt = template.apply(&[message("user", "Häuser? \"\n\u{1F600}")]).expect("a prompt");
-        assert_eq!(
-            prompt,
-            "<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained by Hugging Face<|im_end|>\n\
-             <|im_start|>user\nHäuser? \"\n\u{1F600}<|im_end|>\n<|im_start|>assistant\n"
-        );
-        let prompt = template
-            .apply(&[message("system", "Be brief."), message("user", "Hi")])
-            .expect("a prompt");
-        assert_eq!(
-            prompt,
-            "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n"
-        );
+    if chat.tool_choice == ToolChoice::Required && chat.tools.is_empty() {
+        return Err(invalid("tool_choice", "is required, but there are no tools"));
     }
-
-    #[test]
-    fn a_model_without_a_template_gets_chatml() {
-        let template = ChatTemplate::new(None, "", "").expect("a template");
-        let prompt = template.apply(&[message("user", "Hi")]).expect("a prompt");
-        assert_eq!(prompt, "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n");
+    let may_call = request::offers_tools(chat);
+    if may_call && chat.decoding.grammar.is_some() {
+        return Err(invalid("grammar", "can't be combined with tools that may be called"));
     }
-
-    #[test]
-    fn a_template_that_refuses_is_an_error_with_its_reason() {
-        let source = "{% for m in messages %}{% if m['role'] == 'bad' %}{{ raise_exception('unknown role') }}{% endif %}{{ m['content'] }}{% endfor %}";
-        let template = ChatTemplate::new(Some(source), "", "").expect("a template");
-        let error = template.apply(&[message("bad", "x")]).expect_err("refused");
-        assert!(error.to_string().contains("unknown role"), "{error}");
+    let has_format = chat.response_format != ResponseFormat::Text;
+    if has_format && chat.decoding.grammar.is_some() {
+        return Err(invalid("grammar", "can't be combined with a response_format"));
     }
-
-    #[test]
-    fn a_broken_template_is_an_error() {
-        ChatTemplate::new(Some("{% for %}"), "", "").expect_err("can't be parsed");
+    if has_format && may_call && chat.tool_choice == ToolChoice::Auto {
+        let detail = "can't be combined with tools that may be called or not";
+        return Err(invalid("response_format", detail));
     }
+    if let ResponseFormat::JsonSchema(schema) = &chat.response_format {
+        schema::check(schema).map_err(|detail| invalid("response_format", detail))?;
+    }
+    for tool in chat.tools.iter().filter(|_| may_call) {
+        schema::check_tool(tool).map_err(|detail| invalid("tools", detail))?;
+    }
+    Ok(())
 }

@@ -17,6 +17,14 @@ pub enum EngineError {
     /// All slots and the queue are taken.
     #[error("all slots of the engine are taken")]
     Busy,
+    /// Another model holds the memory, or this one takes long to load.
+    #[error("the model is not in memory, and could not be loaded in time")]
+    NotLoaded,
+    #[error(
+        "{name} needs about {} MB of memory, all models together may take {} MB: give it fewer slots, a shorter context or a larger memory budget",
+        need_bytes / 1_000_000, budget_bytes / 1_000_000
+    )]
+    TooLarge { name: String, need_bytes: u64, budget_bytes: u64 },
     /// The engine died a moment ago and is being started again.
     #[error("the engine is being restarted")]
     Restarting,
@@ -36,7 +44,7 @@ pub enum EngineError {
     Template { detail: String },
     /// A value that no model can honour; `param` is its name in the request.
     #[error("{param}: {detail}")]
-    Invalid { param: &'static str, detail: String },
+    Invalid { param: String, detail: String },
     /// llama.cpp reported a failure for this step; the engine itself goes on.
     #[error("the model failed to compute: {detail}")]
     Compute { detail: String },
@@ -47,6 +55,7 @@ pub enum EngineError {
 pub(super) enum CallError {
     ContextOverflow { tokens_in: u64, context_tokens: u32 },
     Template { detail: String },
+    Invalid { param: String, detail: String },
     Compute { detail: String },
 }
 
@@ -57,6 +66,7 @@ impl From<CallError> for EngineError {
                 Self::ContextOverflow { tokens_in, context_tokens }
             }
             CallError::Template { detail } => Self::Template { detail },
+            CallError::Invalid { param, detail } => Self::Invalid { param, detail },
             CallError::Compute { detail } => Self::Compute { detail },
         }
     }

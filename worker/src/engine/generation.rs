@@ -2,43 +2,46 @@
 
 use std::fmt;
 
+use chainference_protocol::{Delta, FinishReason};
 use serde::{Deserialize, Serialize};
+use serde_with::{base64::Base64, serde_as};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use super::EngineError;
 use super::supervisor::Command;
 
-/// Why a generation ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum FinishReason {
-    /// The model ended its turn, or a stop string came.
-    Stop,
-    /// `max_tokens` or the end of the context.
-    Length,
-}
-
 /// What a generation yields.
-#[derive(Clone, PartialEq, Eq)]
+#[serde_as]
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub enum Event {
-    /// Tokens as the model produced them, end-of-turn included, and the text that is certain by
-    /// now. Text can lag behind its tokens: it is held back while it may be the beginning of a stop
-    /// string or while a character is incomplete.
-    Delta { tokens: Vec<u32>, text: String },
-    /// The last event. `tokens_out` counts every token of every delta.
-    Finish { reason: FinishReason, tokens_out: u64 },
+    /// Tokens of one answer as the model produced them, end-of-turn included, and what of it is
+    /// certain by now. Text can lag behind its tokens: it is held back while it may be the
+    /// beginning of a stop string or of a tool call, or while a character is incomplete.
+    Delta(Delta),
+    /// One answer is complete.
+    Finish { choice: u32, reason: FinishReason, tokens_reasoning: u64 },
+    /// One text's vector: its numbers, each as four bytes, little-endian.
+    Embedding {
+        index: u32,
+        #[serde_as(as = "Base64")]
+        vector: Vec<u8>,
+    },
+    /// The last event: all answers are complete. `tokens_out` counts every token of every delta.
+    End { tokens_out: u64, tokens_cached: u64 },
 }
 
 /// Without the text: answers don't belong in logs.
 impl fmt::Debug for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Delta { tokens, text } => {
-                write!(f, "Delta {{ {} tokens, {} bytes }}", tokens.len(), text.len())
+            Self::Delta(delta) => {
+                write!(f, "Delta {{ choice: {}, {} tokens }}", delta.choice, delta.tokens.len())
             }
-            Self::Finish { reason, tokens_out } => {
-                write!(f, "Finish {{ {reason:?}, {tokens_out} tokens }}")
+            Self::Finish { choice, reason, .. } => {
+                write!(f, "Finish {{ choice: {choice}, {reason:?} }}")
             }
+            Self::Embedding { index, .. } => write!(f, "Embedding {{ {index} }}"),
+            Self::End { tokens_out, .. } => write!(f, "End {{ {tokens_out} tokens }}"),
         }
     }
 }
@@ -73,7 +76,7 @@ impl Generation {
         self.tokens_in
     }
 
-    /// Lets the generation produce up to `tokens_out` tokens in total. At that point it waits,
+    /// Lets the generation produce up to `tokens_out` tokens in total, over all its answers. At that point it waits,
     /// computing nothing, until it is allowed more. What was allowed once stays allowed: a smaller
     /// value changes nothing.
     pub fn allow(&self, tokens_out: u64) {
@@ -81,17 +84,17 @@ impl Generation {
         let _ = self.commands.send(Command::Allow { id: self.id, tokens_out });
     }
 
-    /// The next event; `None` after [`Event::Finish`] or an error. Cancel-safe.
+    /// The next event; `None` after [`Event::End`] or an error. Cancel-safe.
     ///
     /// # Errors
     /// [`EngineError::Crashed`], [`EngineError::Stopped`] or [`EngineError::Compute`]: the
-    /// generation is over without a finish.
+    /// generation is over without an end.
     pub async fn next(&mut self) -> Option<Result<Event, EngineError>> {
         if self.finished {
             return None;
         }
         let event = self.events.recv().await.unwrap_or(Err(EngineError::Stopped));
-        self.finished = !matches!(event, Ok(Event::Delta { .. }));
+        self.finished = matches!(event, Ok(Event::End { .. }) | Err(_));
         Some(event)
     }
 }

@@ -12,6 +12,7 @@ mod process;
 mod request;
 mod stop;
 mod supervisor;
+mod tuning;
 mod wire;
 
 use std::ffi::OsString;
@@ -25,9 +26,11 @@ use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 pub use error::EngineError;
-pub use generation::{Event, FinishReason, Generation};
-pub use request::{Generate, Sampling};
+pub use generation::{Event, Generation};
+pub use request::Generate;
+pub use tuning::{KvType, Tuning};
 
+use crate::models::Gguf;
 use supervisor::Command;
 
 /// How to start the engine.
@@ -49,11 +52,22 @@ pub struct EngineOptions {
     pub threads: Option<NonZeroU32>,
     /// Layers to put on a GPU; without effect in a build without a GPU back end.
     pub gpu_layers: u32,
+    /// A Jinja chat template in the place of the model's own.
+    pub chat_template: Option<String>,
+    pub tuning: Tuning,
 }
 
 /// A KV cache for the 128k and more that new models claim would fill most machines; who wants that
 /// asks for it.
 pub const CONTEXT_TOKENS_DEFAULT_MAX: u32 = 4_096;
+
+/// The context that a model gets. One that embeds gets no more than it was trained for: beyond that
+/// it may have no positions at all.
+pub fn context_tokens(gguf: &Gguf, asked: Option<u32>) -> u32 {
+    let trained = gguf.context_tokens.unwrap_or(CONTEXT_TOKENS_DEFAULT_MAX);
+    let asked = asked.unwrap_or(trained.min(CONTEXT_TOKENS_DEFAULT_MAX));
+    if gguf.pooling.is_some() { asked.min(trained) } else { asked }
+}
 
 impl EngineOptions {
     /// Options with four slots and a queue of four.
@@ -67,6 +81,8 @@ impl EngineOptions {
             queue_max: 4,
             threads: None,
             gpu_layers: 0,
+            chat_template: None,
+            tuning: Tuning::default(),
         }
     }
 }
@@ -80,6 +96,8 @@ pub struct ModelFacts {
     pub vocabulary_tokens: u32,
     /// Without one, chats are put into ChatML.
     pub has_chat_template: bool,
+    /// Length of the vectors of a model that makes embeddings; it does nothing else.
+    pub embedding_width: Option<u32>,
 }
 
 /// A cheap handle to the engine. The engine ends when its shutdown token is cancelled or the last
@@ -105,7 +123,7 @@ impl Engine {
         shutdown: CancellationToken,
     ) -> Result<Self, EngineError> {
         let path = options.model_path.clone();
-        tokio::task::spawn_blocking(move || crate::models::gguf::Gguf::open(&path))
+        tokio::task::spawn_blocking(move || Gguf::open(&path))
             .await
             .map_err(|_| EngineError::Stopped)??;
 
@@ -127,6 +145,12 @@ impl Engine {
     /// Whether a child is up with the model loaded; false while it is restarted.
     pub fn is_ready(&self) -> bool {
         *self.ready.borrow()
+    }
+
+    /// Returns once the engine has ended: its process is gone, or about to be.
+    pub async fn ended(&self) {
+        let mut ready = self.ready.clone();
+        while ready.changed().await.is_ok() {}
     }
 
     /// Calls that could be taken now without [`EngineError::Busy`].

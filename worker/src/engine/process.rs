@@ -79,13 +79,15 @@ fn command(options: &EngineOptions) -> Command {
     let mut command = Command::new(&options.exe);
     command
         .args(&options.args)
-        // Waiting threads must sleep: spinning ones starve each other when the machine has other
-        // work (measured: ten times slower).
-        .env("OMP_WAIT_POLICY", "passive")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .kill_on_drop(true);
+    // Waiting threads must sleep: spinning ones starve each other when the machine has other work
+    // (measured: ten times slower). Who has a machine for the engine alone may say otherwise.
+    if std::env::var_os("OMP_WAIT_POLICY").is_none() {
+        command.env("OMP_WAIT_POLICY", "passive");
+    }
     // Ctrl-C goes to a terminal's whole foreground group; calls in flight are to be drained by the
     // parent, so the child has its own.
     #[cfg(unix)]
@@ -100,6 +102,8 @@ fn load(options: &EngineOptions) -> Load {
         slots: options.slots.get(),
         threads: options.threads.map(Into::into),
         gpu_layers: options.gpu_layers,
+        chat_template: options.chat_template.clone(),
+        tuning: options.tuning.clone(),
     }
 }
 

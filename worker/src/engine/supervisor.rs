@@ -164,14 +164,13 @@ impl Supervisor {
                     let _ = accepted.send(Ok(tokens_in));
                 }
             }
-            Reply::Delta { id, tokens, text } => {
+            Reply::Event { id, event } => {
+                let last = matches!(event, Event::End { .. });
                 if let Some(call) = self.calls.get(&id) {
-                    let _ = call.events.send(Ok(Event::Delta { tokens, text }));
+                    let _ = call.events.send(Ok(event));
                 }
-            }
-            Reply::Finished { id, reason, tokens_out } => {
-                if let Some(call) = self.calls.remove(&id) {
-                    let _ = call.events.send(Ok(Event::Finish { reason, tokens_out }));
+                if last {
+                    self.calls.remove(&id);
                 }
             }
             Reply::Failed { id, error } => {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::error::CallError;
-use super::{FinishReason, Generate, ModelFacts};
+use super::{Event, Generate, ModelFacts, Tuning};
 
 /// Far above what the HTTP side lets in; a longer frame is a broken peer.
 pub(super) const FRAME_BYTES_MAX: usize = 64 << 20;
@@ -19,7 +19,7 @@ pub(super) enum Request {
         id: u64,
         request: Box<Generate>,
     },
-    /// The call may produce this many tokens in total.
+    /// The call may produce this many tokens in total, over all its answers.
     Allow {
         id: u64,
         tokens_out: u64,
@@ -37,15 +37,29 @@ pub(super) struct Load {
     pub slots: u32,
     pub threads: Option<u32>,
     pub gpu_layers: u32,
+    pub chat_template: Option<String>,
+    #[serde(default)]
+    pub tuning: Tuning,
 }
 
 /// Child to parent. The first is `Loaded` or `LoadFailed`.
 #[derive(Serialize, Deserialize)]
 pub(super) enum Reply {
     Loaded(ModelFacts),
-    LoadFailed { detail: String },
-    Accepted { id: u64, tokens_in: u64 },
-    Delta { id: u64, tokens: Vec<u32>, text: String },
-    Finished { id: u64, reason: FinishReason, tokens_out: u64 },
-    Failed { id: u64, error: CallError },
+    LoadFailed {
+        detail: String,
+    },
+    Accepted {
+        id: u64,
+        tokens_in: u64,
+    },
+    /// After [`Event::End`] the call is over.
+    Event {
+        id: u64,
+        event: Event,
+    },
+    Failed {
+        id: u64,
+        error: CallError,
+    },
 }

@@ -10,6 +10,8 @@ use reqwest::header::RANGE;
 use reqwest::{Client, StatusCode};
 use sha2::{Digest, Sha256};
 
+use super::hash::write_atomically;
+use super::inventory::hash_note;
 use super::{ModelError, OnProgress, Progress};
 
 /// Attempts in a row that may bring nothing new.
@@ -171,6 +173,11 @@ impl<'a> Part<'a> {
             return Err(ModelError::HashMismatch { file, expected: sha256.to_owned(), got });
         }
         self.file.sync_all().map_err(ModelError::io(&self.path))?;
+        // Before the file itself: what appears in its place can be checked again at any time.
+        let note = hash_note(self.target);
+        let name = self.target.file_name().unwrap_or_default().to_string_lossy();
+        write_atomically(&note, format!("{got}  {name}\n").as_bytes())
+            .map_err(ModelError::io(&note))?;
         fs::rename(&self.path, self.target).map_err(ModelError::io(self.target))
     }
 

@@ -9,9 +9,11 @@ use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
 
-use sha2::{Digest, Sha256};
-
+mod describe;
 mod tensor;
+
+use describe::describe;
+pub use describe::{Gguf, Pooling};
 
 /// Why a file can't be a model.
 #[derive(Debug, thiserror::Error)]
@@ -27,19 +29,6 @@ pub enum ModelFileError {
     Truncated { path: PathBuf, has_bytes: u64, needs_bytes: u64 },
     #[error("{}: not a valid GGUF file: {reason}", path.display())]
     Malformed { path: PathBuf, reason: &'static str },
-}
-
-/// What a model file says about itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Gguf {
-    pub name: Option<String>,
-    pub architecture: Option<String>,
-    /// What the model was trained for.
-    pub context_tokens: Option<u32>,
-    /// As in file names, such as "Q4_K_M".
-    pub quantisation: Option<&'static str>,
-    /// Over everything that decides how text becomes tokens, see [`tokenizer_sha256`].
-    pub tokenizer_sha256: [u8; 32],
 }
 
 impl Gguf {
@@ -98,10 +87,29 @@ impl Value {
         let text = self.bytes.get(8..)?;
         (self.kind == KIND_STRING).then(|| String::from_utf8_lossy(text).into_owned())
     }
+
+    fn bool(&self) -> Option<bool> {
+        let &[byte] = self.bytes.as_slice() else { return None };
+        (self.kind == KIND_BOOL).then_some(byte != 0)
+    }
+
+    /// A number for each layer, or one for all of them.
+    fn per_layer(&self, layers: u32) -> Option<Vec<u32>> {
+        if let Some(number) = self.u32() {
+            return Some(vec![number; layers as usize]);
+        }
+        let (of, numbers) = (self.bytes.get(..4)?, self.bytes.get(12..)?);
+        let of = u32::from_le_bytes(of.try_into().ok()?);
+        let is_list = self.kind == KIND_ARRAY && (of == KIND_U32 || of == KIND_I32);
+        let (numbers, _) = numbers.as_chunks::<4>();
+        (is_list && numbers.len() >= layers as usize)
+            .then(|| numbers.iter().map(|&bytes| u32::from_le_bytes(bytes)).collect())
+    }
 }
 
 const KIND_U32: u32 = 4;
 const KIND_I32: u32 = 5;
+const KIND_BOOL: u32 = 7;
 const KIND_STRING: u32 = 8;
 const KIND_ARRAY: u32 = 9;
 const ALIGNMENT_DEFAULT: u32 = 32;
@@ -254,36 +262,6 @@ fn scalar_bytes(kind: u32) -> Option<u64> {
         10..=12 => Some(8),
         _ => None,
     }
-}
-
-fn describe(metadata: &BTreeMap<String, Value>) -> Gguf {
-    let architecture = metadata.get("general.architecture").and_then(Value::string);
-    let context =
-        architecture.as_ref().and_then(|arch| metadata.get(&format!("{arch}.context_length")));
-    Gguf {
-        name: metadata.get("general.name").and_then(Value::string),
-        context_tokens: context.and_then(Value::u32),
-        quantisation: metadata
-            .get("general.file_type")
-            .and_then(Value::u32)
-            .and_then(tensor::file_type),
-        tokenizer_sha256: tokenizer_sha256(metadata),
-        architecture,
-    }
-}
-
-/// SHA-256 over all `tokenizer.ggml.*` entries in order of their names, each as name length (u64),
-/// name, type (u32), value as in the file, all little-endian. The chat template is not part of it:
-/// it decides what is asked, not how text becomes tokens.
-fn tokenizer_sha256(metadata: &BTreeMap<String, Value>) -> [u8; 32] {
-    let mut hash = Sha256::new();
-    for (key, value) in metadata.iter().filter(|(key, _)| key.starts_with("tokenizer.ggml.")) {
-        hash.update((key.len() as u64).to_le_bytes());
-        hash.update(key.as_bytes());
-        hash.update(value.kind.to_le_bytes());
-        hash.update(&value.bytes);
-    }
-    hash.finalize().into()
 }
 
 #[cfg(test)]

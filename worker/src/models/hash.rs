@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
 use serde::{Deserialize, Serialize};
@@ -19,6 +19,26 @@ struct Known {
     sha256: [u8; 32],
 }
 
+/// Where the hash of a file is noted.
+fn note(path: &Path, dir: &Path) -> PathBuf {
+    let name = hex::encode(Sha256::digest(path.as_os_str().as_encoded_bytes()));
+    dir.join(format!("{name}.json"))
+}
+
+/// What was noted when the file was last read, in hex, whether it holds or not.
+pub(super) fn noted(path: &Path, dir: &Path) -> Option<String> {
+    let path = path.canonicalize().ok()?;
+    let known: Known = serde_json::from_slice(&fs::read(note(&path, dir)).ok()?).ok()?;
+    Some(hex::encode(known.sha256))
+}
+
+/// Drops what was noted: the file is gone, or not what it was.
+pub(super) fn forget(path: &Path, dir: &Path) {
+    if let Ok(path) = path.canonicalize() {
+        let _ = fs::remove_file(note(&path, dir));
+    }
+}
+
 /// The file's SHA-256 and size in bytes. `dir` remembers hashes, so that a model of many gigabytes
 /// is read once and not at each start.
 pub(super) fn file_cached(path: &Path, dir: &Path) -> Result<([u8; 32], u64), ModelError> {
@@ -30,15 +50,14 @@ pub(super) fn file_cached(path: &Path, dir: &Path) -> Result<([u8; 32], u64), Mo
     let modified_ns =
         modified_ns.and_then(|since| u64::try_from(since.as_nanos()).ok()).unwrap_or(0);
 
-    let name = hex::encode(Sha256::digest(path.as_os_str().as_encoded_bytes()));
-    let note = dir.join(format!("{name}.json"));
+    let note = note(path, dir);
     let known = fs::read(&note).ok().and_then(|json| serde_json::from_slice::<Known>(&json).ok());
     if let Some(known) =
         known.filter(|known| (known.size_bytes, known.modified_ns) == (size_bytes, modified_ns))
     {
         return Ok((known.sha256, size_bytes));
     }
-    let sha256 = file(path).map_err(at(path))?;
+    let sha256 = file(path, |_| ()).map_err(at(path))?;
     let json =
         serde_json::to_vec(&Known { size_bytes, modified_ns, sha256 }).map_err(io::Error::other);
     fs::create_dir_all(dir).map_err(at(dir))?;
@@ -46,15 +65,20 @@ pub(super) fn file_cached(path: &Path, dir: &Path) -> Result<([u8; 32], u64), Mo
     Ok((sha256, size_bytes))
 }
 
-/// Reads the whole file.
-pub(super) fn file(path: &Path) -> io::Result<[u8; 32]> {
+/// Reads the whole file; `report` hears how many bytes are done.
+pub(super) fn file(path: &Path, report: impl Fn(u64)) -> io::Result<[u8; 32]> {
     let mut hash = Sha256::new();
     let mut file = File::open(path)?;
     let mut buffer = vec![0; 1 << 20];
+    let mut done = 0;
     loop {
         match file.read(&mut buffer)? {
             0 => return Ok(hash.finalize().into()),
-            read => hash.update(&buffer[..read]),
+            read => {
+                hash.update(&buffer[..read]);
+                done += read as u64;
+                report(done);
+            }
         }
     }
 }

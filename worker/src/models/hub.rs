@@ -118,6 +118,17 @@ impl ModelStore {
         }
     }
 
+    /// Forgets which requests led to this file.
+    pub(super) fn forget_choices(&self, repo: &str, revision: &str, file: &str) {
+        for entry in std::fs::read_dir(self.repo_dir(repo)).into_iter().flatten().flatten() {
+            let choice = std::fs::read(entry.path()).ok();
+            let choice = choice.and_then(|json| serde_json::from_slice::<Choice>(&json).ok());
+            if choice.is_some_and(|choice| (&*choice.revision, &*choice.file) == (revision, file)) {
+                let _ = std::fs::remove_file(entry.path());
+            }
+        }
+    }
+
     fn repo_dir(&self, repo: &str) -> PathBuf {
         self.dir.join(repo.replace('/', "--"))
     }
@@ -169,7 +180,7 @@ fn choose(
 
 /// Whether a file's name has the quantisation as a word of its own: "Q4_K" is not in
 /// "model-Q4_K_M.gguf".
-fn has_quantisation(file: &str, quantisation: &str) -> bool {
+pub(super) fn has_quantisation(file: &str, quantisation: &str) -> bool {
     let stem = file.get(..file.len().saturating_sub(".gguf".len())).unwrap_or(file);
     stem.split(['-', '.']).any(|word| word.eq_ignore_ascii_case(quantisation))
 }

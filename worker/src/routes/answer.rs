@@ -1,6 +1,7 @@
 //! One call from the first token to the last: the engine's events become sealed frames, as far as
 //! credit and stake allow.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,7 +13,8 @@ use chainference_protocol::{
 use futures_util::FutureExt;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::engine::{self, EngineError, Generate, Generation};
+use crate::engine::{EngineError, Event, Generate, Generation};
+use crate::host::{Lease, ModelId};
 use crate::metrics;
 use crate::settlement::{Gate, Job};
 
@@ -21,15 +23,9 @@ use super::error::RouteError;
 
 /// What to do next about output.
 enum Next {
-    Event(Option<Result<engine::Event, EngineError>>),
+    Event(Option<Result<Event, EngineError>>),
     /// A voucher came, or the job's state changed.
     Changed,
-}
-
-/// Tokens and the text that is certain by now, not sent yet.
-struct Piece {
-    tokens: Vec<u32>,
-    text: String,
 }
 
 /// Why a call ended before its last token.
@@ -54,6 +50,10 @@ pub(crate) struct Answer {
     sent: Totals,
     began: Instant,
     first_token: Option<Instant>,
+    /// The answers that are not complete yet.
+    open: BTreeSet<u32>,
+    /// The job's input up to this call: what must be vouched for before its vectors go out.
+    input_due: u64,
     /// Since when the next token waits for a voucher.
     unpaid_since: Option<Instant>,
 }
@@ -67,13 +67,26 @@ impl Answer {
         frames: mpsc::Sender<String>,
     ) -> Self {
         let (sent, began) = (Totals::ZERO, Instant::now());
-        Self { app, job, call, sealer, frames, sent, began, first_token: None, unpaid_since: None }
+        Self {
+            app,
+            job,
+            call,
+            sealer,
+            frames,
+            sent,
+            began,
+            first_token: None,
+            open: BTreeSet::new(),
+            input_due: 0,
+            unpaid_since: None,
+        }
     }
 
     /// Runs the call to its end, whatever becomes of the request that began it. `accepted` hears
     /// whether there will be a stream.
     pub async fn run(
         mut self,
+        model: ModelId,
         mut generate: Generate,
         accepted: oneshot::Sender<Result<(), RouteError>>,
     ) {
@@ -85,8 +98,11 @@ impl Answer {
         if let Gate::Open { room_tokens } = self.app.settlement.gate(&self.job) {
             generate.allowed_tokens = room_tokens;
         }
-        let outcome = match self.start(generate).await {
-            Ok(generation) => {
+        self.open =
+            (0..generate.answers()).filter_map(|choice| u32::try_from(choice).ok()).collect();
+        let outcome = match self.start(model, generate).await {
+            // The lease ends with the call: until then the model stays in memory.
+            Ok((_lease, generation)) => {
                 accepted.send(Ok(())).ok(); // if nobody hears it, the stream is closed as well
                 self.stream(generation).await
             }
@@ -99,16 +115,23 @@ impl Answer {
     }
 
     /// The engine starts while the call's row goes to the disk.
-    async fn start(&mut self, generate: Generate) -> Result<Generation, RouteError> {
+    async fn start(
+        &mut self,
+        model: ModelId,
+        generate: Generate,
+    ) -> Result<(Lease, Generation), RouteError> {
         let settlement = &self.app.settlement;
         let stored =
             async { settlement.store_call(&self.job, self.call).await.map_err(RouteError::from) };
-        let generation =
-            async { self.app.engine.generate(generate).await.map_err(RouteError::from) };
-        let ((), generation) = tokio::try_join!(stored, generation)?;
-        self.job.accept_input(generation.tokens_in())?;
+        let generation = async {
+            let lease = self.app.host.lease(model).await?;
+            let generation = lease.generate(generate).await?;
+            Ok((lease, generation))
+        };
+        let ((), (lease, generation)) = tokio::try_join!(stored, generation)?;
+        self.input_due = self.job.accept_input(generation.tokens_in())?.tokens_in;
         self.sent.tokens_in = generation.tokens_in();
-        Ok(generation)
+        Ok((lease, generation))
     }
 
     async fn stream(&mut self, generation: Generation) -> &'static str {
@@ -131,16 +154,16 @@ impl Answer {
         let receipt = self.receipt(ReceiptKind::Accepted);
         self.send(&Frame::Accepted { tokens_in, receipt }).await?;
         let mut changes = self.job.changes();
-        let mut held: Option<Piece> = None;
+        let mut held: Option<Delta> = None;
         let mut allowed_tokens = 0;
         loop {
             changes.borrow_and_update();
-            if let Some(piece) = held.take() {
-                match self.pass(piece).await? {
+            if let Some(delta) = held.take() {
+                match self.pass(delta).await? {
                     Passed::Sent => {}
-                    Passed::StakeUsed => return self.end(FinishReason::Length).await,
-                    Passed::Held(piece) => {
-                        held = Some(piece);
+                    Passed::StakeUsed => return self.cut().await,
+                    Passed::Held(delta) => {
+                        held = Some(delta);
                         self.voucher(&mut changes).await?;
                         continue;
                     }
@@ -164,17 +187,21 @@ impl Answer {
                         event = generation.next() => Next::Event(event),
                         waited = self.voucher(&mut changes) => waited.map(|()| Next::Changed)?,
                     },
-                    Gate::StakeUsed => return self.end(FinishReason::Length).await,
+                    Gate::StakeUsed => return self.cut().await,
                     Gate::Closed => return Err(Break::JobOver),
                 },
             };
             match next {
                 Next::Changed => {}
-                Next::Event(Some(Ok(engine::Event::Delta { tokens, text }))) => {
-                    held = Some(Piece { tokens, text });
+                Next::Event(Some(Ok(Event::Delta(delta)))) => held = Some(delta),
+                Next::Event(Some(Ok(Event::Finish { choice, reason, tokens_reasoning }))) => {
+                    self.finish_choice(choice, reason, tokens_reasoning).await?;
                 }
-                Next::Event(Some(Ok(engine::Event::Finish { reason, .. }))) => {
-                    return self.end(finish_reason(reason)).await;
+                Next::Event(Some(Ok(Event::Embedding { index, vector }))) => {
+                    self.vector(index, vector, &mut changes).await?;
+                }
+                Next::Event(Some(Ok(Event::End { tokens_cached, .. }))) => {
+                    return self.end(tokens_cached).await;
                 }
                 Next::Event(Some(Err(error))) => return Err(Break::Engine(error)),
                 Next::Event(None) => return Err(Break::Engine(EngineError::Stopped)),
@@ -183,11 +210,11 @@ impl Answer {
     }
 
     /// Sends a piece if credit and stake allow it.
-    async fn pass(&mut self, piece: Piece) -> Result<Passed, Break> {
-        let count = piece.tokens.len() as u64;
+    async fn pass(&mut self, delta: Delta) -> Result<Passed, Break> {
+        let count = delta.tokens.len() as u64;
         let (gate, ask) = self.app.settlement.pass(&self.job, count);
         match gate {
-            Gate::Wait => return Ok(Passed::Held(piece)),
+            Gate::Wait => return Ok(Passed::Held(delta)),
             Gate::StakeUsed => return Ok(Passed::StakeUsed),
             Gate::Closed => return Err(Break::JobOver),
             Gate::Open { .. } => self.unpaid_since = None,
@@ -197,13 +224,27 @@ impl Answer {
             metrics::first_token(self.began.elapsed().as_secs_f64());
         }
         self.sent.tokens_out = self.sent.tokens_out.saturating_add(count);
-        let delta = Delta { tokens: piece.tokens, text: piece.text, ..Delta::default() };
         self.send(&Frame::Delta(delta)).await?;
         if ask {
             let receipt = self.receipt(ReceiptKind::VoucherWanted);
             self.send(&Frame::VoucherWanted { receipt }).await?;
         }
         Ok(Passed::Sent)
+    }
+
+    /// Vectors are all that such a call gives, and its input all that is paid: they go out once that is
+    /// vouched for.
+    async fn vector(
+        &mut self,
+        index: u32,
+        vector: Vec<u8>,
+        changes: &mut watch::Receiver<()>,
+    ) -> Result<(), Break> {
+        while !self.job.is_input_vouched(self.input_due) {
+            self.voucher(changes).await?;
+        }
+        self.unpaid_since = None;
+        self.send(&Frame::Embedding { index, vector }).await
     }
 
     /// Waits for the job to change; a client that sends no voucher in time has left.
@@ -216,10 +257,27 @@ impl Answer {
         }
     }
 
-    async fn end(&mut self, reason: FinishReason) -> Result<(), Break> {
-        self.send(&Frame::Finish { choice: 0, reason, tokens_reasoning: 0 }).await?;
+    async fn finish_choice(
+        &mut self,
+        choice: u32,
+        reason: FinishReason,
+        tokens_reasoning: u64,
+    ) -> Result<(), Break> {
+        self.open.remove(&choice);
+        self.send(&Frame::Finish { choice, reason, tokens_reasoning }).await
+    }
+
+    /// The stake is used: answers that are not complete end here.
+    async fn cut(&mut self) -> Result<(), Break> {
+        for choice in std::mem::take(&mut self.open) {
+            self.finish_choice(choice, FinishReason::Length, 0).await?;
+        }
+        self.end(0).await
+    }
+
+    async fn end(&mut self, tokens_cached: u64) -> Result<(), Break> {
         let receipt = self.receipt(ReceiptKind::End);
-        self.send(&Frame::End { tokens_cached: 0, receipt }).await
+        self.send(&Frame::End { tokens_cached, receipt }).await
     }
 
     /// Tells the client why, where there is one, and names the outcome.
@@ -278,7 +336,7 @@ impl Answer {
 
 enum Passed {
     Sent,
-    Held(Piece),
+    Held(Delta),
     StakeUsed,
 }
 
@@ -286,12 +344,5 @@ async fn next(generation: &mut Generation, changes: &mut watch::Receiver<()>) ->
     tokio::select! {
         event = generation.next() => Next::Event(event),
         _ = changes.changed() => Next::Changed,
-    }
-}
-
-fn finish_reason(reason: engine::FinishReason) -> FinishReason {
-    match reason {
-        engine::FinishReason::Stop => FinishReason::Stop,
-        engine::FinishReason::Length => FinishReason::Length,
     }
 }

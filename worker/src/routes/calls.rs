@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use chainference_chain::Pubkey;
-use chainference_protocol::{Address, CallRequest, MessageContent, SealedCall, Task, open_call};
+use chainference_protocol::{Address, SealedCall, open_call};
 use futures_util::StreamExt;
 use std::convert::Infallible;
 use std::time::Duration;
@@ -17,8 +17,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use super::answer::Answer;
 use super::error::RouteError;
 use super::{App, parse};
-use crate::chat::ChatMessage;
-use crate::engine::{Generate, Sampling};
+use crate::engine::Generate;
 
 /// Frames that may wait for a slow reader before the call waits for it.
 const FRAMES_AHEAD: usize = 64;
@@ -32,53 +31,25 @@ pub(super) async fn post(State(app): State<Arc<App>>, body: Bytes) -> Result<Res
         return Err(RouteError::invalid("the signature is not the job's session key's"));
     }
     let (request, sealer) = open_call(&app.x25519, &sealed)?;
-    let generate = to_generate(request, &app.offer.model)?;
+    let offer = app.offer(&job.terms.offer);
+    let offer =
+        offer.ok_or_else(|| RouteError::refused("the job's offer is not served any more"))?;
+    if request.model != offer.model {
+        return Err(RouteError::invalid(format!("this job is for {}", offer.model)));
+    }
+    let model = offer.id;
+    let scope = job.terms.vault.to_bytes();
+    let generate = Generate { task: request.task, scope, allowed_tokens: 0 };
 
     // The call runs in a task of its own: should this request be dropped, it still comes to its end.
     let (frames, stream) = mpsc::channel(FRAMES_AHEAD);
     let (accepted, acceptance) = oneshot::channel();
     let answer = Answer::new(Arc::clone(&app), job, sealed.call, sealer, frames);
-    tokio::spawn(answer.run(generate, accepted));
+    tokio::spawn(answer.run(model, generate, accepted));
     acceptance.await.map_err(|_| RouteError::internal())??;
 
     let events =
         ReceiverStream::new(stream).map(|frame| Ok::<_, Infallible>(Event::default().data(frame)));
     let keep_alive = KeepAlive::new().interval(KEEP_ALIVE);
     Ok(Sse::new(events).keep_alive(keep_alive).into_response())
-}
-
-fn to_generate(request: CallRequest, model: &str) -> Result<Generate, RouteError> {
-    if request.model != model {
-        return Err(RouteError::invalid(format!("this worker serves {model}")));
-    }
-    let Task::Chat(chat) = request.task else {
-        return Err(RouteError::invalid("this worker answers chats only"));
-    };
-    let messages = chat
-        .messages
-        .into_iter()
-        .map(|message| ChatMessage {
-            role: message.role,
-            content: message.content.as_ref().map_or_else(String::new, MessageContent::text),
-        })
-        .collect();
-    let decoding = chat.decoding;
-    let sampling = decoding.sampling;
-    Ok(Generate {
-        messages,
-        sampling: Sampling {
-            temperature: sampling.temperature,
-            top_p: sampling.top_p,
-            // A negative top_k means "no limit", as in llama.cpp.
-            top_k: sampling.top_k.map(|top_k| u32::try_from(top_k).unwrap_or(0)),
-            min_p: sampling.min_p,
-            seed: sampling.seed,
-            presence_penalty: sampling.presence_penalty,
-            frequency_penalty: sampling.frequency_penalty,
-            logit_bias: sampling.logit_bias,
-        },
-        stop: decoding.stop,
-        max_tokens: decoding.max_tokens.map(u64::from),
-        allowed_tokens: 0,
-    })
 }

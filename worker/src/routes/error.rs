@@ -148,7 +148,7 @@ impl From<EngineError> for RouteError {
     fn from(error: EngineError) -> Self {
         let message = error.to_string();
         match error {
-            EngineError::Busy => Self::busy(message),
+            EngineError::Busy | EngineError::NotLoaded => Self::busy(message),
             EngineError::Stopped => Self::draining(),
             EngineError::ContextOverflow { .. } => {
                 Self::new(StatusCode::BAD_REQUEST, ErrorCode::ContextLengthExceeded, message)

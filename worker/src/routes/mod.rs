@@ -24,7 +24,8 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use serde::de::DeserializeOwned;
 use tower_http::catch_panic::CatchPanicLayer;
 
-use crate::engine::Engine;
+use crate::host::{Host, ModelId};
+use crate::models::Hold;
 use crate::settlement::Settlement;
 use error::RouteError;
 
@@ -40,23 +41,35 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 pub(crate) struct App {
     pub settlement: Settlement,
     pub chain: Chain,
-    pub engine: Engine,
+    pub host: Host,
     pub operator: Arc<Keypair>,
     pub x25519: WorkerSecret,
     pub owner: Pubkey,
     /// Address of the worker's record.
     pub worker: Pubkey,
-    pub offer: Offered,
+    pub offers: Vec<Offered>,
     pub limits: Limits,
     pub metrics: PrometheusHandle,
 }
 
-/// The offer that this worker serves, as it stands on chain.
+/// An offer that this worker serves, as it stands on chain.
 pub(crate) struct Offered {
+    /// The host's number of the model.
+    pub id: ModelId,
     pub address: Pubkey,
     pub model: String,
+    pub quantisation: String,
     pub model_hash: [u8; 32],
     pub prices: Prices,
+    /// The file can't be removed while it is offered.
+    pub _hold: Hold,
+}
+
+impl App {
+    /// The offer at this address, if it is one of ours that is served now.
+    fn offer(&self, address: &Pubkey) -> Option<&Offered> {
+        self.offers.iter().find(|offered| offered.address == *address)
+    }
 }
 
 pub(crate) struct Limits {

@@ -10,7 +10,7 @@ use chainference_chain::terms::{JobTerms, Quote};
 use chainference_market::Prices;
 
 use super::error::RouteError;
-use super::{App, parse};
+use super::{App, Offered, parse};
 use crate::metrics;
 
 /// A quote's blockhash is gone after so long, with room for slow slots, in seconds.
@@ -36,35 +36,41 @@ async fn quote(app: &App, body: &[u8]) -> Result<Quote, RouteError> {
     if app.settlement.is_draining() {
         return Err(RouteError::draining());
     }
-    if !app.engine.is_ready() || app.engine.free_seats() == 0 {
-        return Err(RouteError::busy("all slots of this worker are taken"));
-    }
+    let offer = app.offer(&terms.offer).filter(|offer| offer.model_hash == terms.model_hash);
+    let unserved = "these terms name an offer that this worker doesn't serve";
+    let offer = offer.ok_or_else(|| RouteError::refused(unserved))?;
     let now_unix_s = app.settlement.now_unix_s();
-    check_terms(app, &terms, now_unix_s).map_err(RouteError::refused)?;
+    check_terms(app, offer, &terms, now_unix_s).map_err(RouteError::refused)?;
     check_chain(app, &terms).await?;
-    app.settlement.quote(&terms, app.offer.prices).await?;
+    // Asked last: a model that isn't in memory is loaded for who means it.
+    if !app.host.would_take(offer.id) {
+        return Err(RouteError::busy("this worker has no room for another call of this model"));
+    }
+    app.settlement.quote(&terms, offer.prices).await?;
     // The message is built from the terms: nothing that a client could add is ever signed.
     let signature = terms.sign_as_worker(&app.operator);
     Ok(Quote { signature, expires_unix_s: now_unix_s.saturating_add(QUOTE_S) })
 }
 
 /// What can be decided without the chain.
-fn check_terms(app: &App, terms: &JobTerms, now_unix_s: i64) -> Result<(), &'static str> {
+fn check_terms(
+    app: &App,
+    offer: &Offered,
+    terms: &JobTerms,
+    now_unix_s: i64,
+) -> Result<(), &'static str> {
     if terms.worker != app.worker || terms.operator != app.operator.pubkey() {
         return Err("these terms name another worker");
-    }
-    if terms.offer != app.offer.address || terms.model_hash != app.offer.model_hash {
-        return Err("these terms name an offer that this worker doesn't serve");
     }
     let highest = Prices {
         input_per_mtok: terms.max_price_in_per_mtok,
         output_per_mtok: terms.max_price_out_per_mtok,
         charge_min: terms.stake,
     };
-    if !app.offer.prices.within(&highest) {
+    if !offer.prices.within(&highest) {
         return Err("the offer asks more than these terms allow");
     }
-    if terms.stake == 0 || terms.stake < app.offer.prices.charge_min || terms.stake > STAKE_MAX {
+    if terms.stake == 0 || terms.stake < offer.prices.charge_min || terms.stake > STAKE_MAX {
         return Err("the stake doesn't fit the offer");
     }
     let serve_s = terms.serve_until_unix_s.saturating_sub(now_unix_s);

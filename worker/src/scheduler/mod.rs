@@ -1,22 +1,42 @@
-//! Continuous batching, pure: which tokens of which calls are computed in the next step. No model,
-//! no clock, no IO.
+//! Continuous batching, pure: which tokens of which answers are computed in the next step, and what
+//! of earlier answers is used again. No model, no clock, no IO.
 //!
-//! A call is a row of tokens: its prompt, then one more token each time the model is sampled.
-//! `known` counts the row, `done` how much of it the model has read. Computing the last known token
-//! is what samples the next one, so prefill and decode are the same thing: decode is the case where
-//! only one token is left to read. A call that has used up what it is allowed may still read up to
-//! its last known token, but not that one. That makes "wait without computing" one subtraction.
+//! An answer is a row of tokens: its prompt, then one more token each time the model is sampled.
+//! `done` counts how much of the row the model has read. Reading the last token is what samples the
+//! next one, so prefill and decode are the same thing: decode is the case where only one token is
+//! left to read. An answer whose call has used up what it is allowed may still read up to its last
+//! token, but not that one. That makes "wait without computing" one subtraction.
+//!
+//! A slot keeps what it has read after its answer ends. A later prompt that begins alike starts
+//! there ([`place`]); prompts that arrive together and begin alike are read once. Nothing is ever
+//! shared between scopes: how fast a prompt is read would tell one client what another asked.
 
-use std::collections::VecDeque;
-
+mod answer;
+mod place;
+mod queue;
 #[cfg(test)]
 mod tests;
+
+use std::collections::HashMap;
+
+use answer::{Allowance, Answer};
+use place::{Place, Row};
+use queue::Queue;
 
 /// A call's number, unique for the life of the engine.
 pub type CallId = u64;
 
+/// Which answer of its call, counted from 0.
+pub type Choice = u32;
+
 /// A place in the model's KV cache.
 pub type Slot = usize;
+
+/// A token of the model's vocabulary.
+pub type Token = i32;
+
+/// Whose call it is: what was computed is used again within one scope only.
+pub type Scope = [u8; 32];
 
 /// How much is put into one step.
 #[derive(Clone, Copy, Debug)]
@@ -24,156 +44,239 @@ pub struct Limits {
     /// Tokens in one step; at least the number of slots.
     pub step_tokens_max: usize,
     /// Prompt tokens in a step that others wait for to get their next token: the pause that one
-    /// call's prompt costs the rest.
+    /// call's prompt costs the rest. At least one a slot.
     pub prefill_beside_decode_max: usize,
+    /// Whether a slot's cache can be cut back to a prefix. Recurrent models can't.
+    pub prefix_reuse: bool,
 }
 
-/// One call's share of a step: tokens `from..from + len` of its row, to be read in `slot`.
+/// How much longer a step may be that keeps no running answer waiting. Not as long as it likes: who
+/// comes or leaves meanwhile waits for its end.
+const ALONE: usize = 5;
+
+/// What the engine does next: first the moves in their order, then the work in one batch.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Step {
+    pub moves: Vec<Move>,
+    pub work: Vec<Work>,
+}
+
+/// A change of what a slot's cache holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Move {
+    /// Only the first `len` tokens stay.
+    Cut { slot: Slot, len: usize },
+    /// Slot `to` holds the first `len` tokens of slot `from`, and nothing else.
+    Copy { from: Slot, to: Slot, len: usize },
+}
+
+/// One answer's share of a step: tokens `from..from + len` of its row, to be read in `slot`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Work {
     pub id: CallId,
+    pub choice: Choice,
     pub slot: Slot,
     pub from: usize,
     pub len: usize,
-    /// Whether the end of the row is reached, so that a next token is sampled.
+    /// Whether the end of the row is reached: a token must be sampled and given to
+    /// [`Scheduler::push`] before the next plan.
     pub samples: bool,
 }
 
-#[derive(Debug)]
-struct Call {
-    id: CallId,
-    known: usize,
-    done: usize,
-    produced: u64,
-    allowed: u64,
-}
-
-impl Call {
-    /// Tokens that may be read now.
-    fn ready(&self) -> usize {
-        let unread = self.known - self.done;
-        if self.produced < self.allowed { unread } else { unread - 1 }
-    }
-
-    fn decodes(&self) -> bool {
-        self.known - self.done == 1 && self.produced < self.allowed
-    }
-
-    /// Books `len` tokens as read and, at the end of the row, one more as produced.
-    fn take(&mut self, slot: Slot, len: usize) -> Work {
-        let work = Work {
-            id: self.id,
-            slot,
-            from: self.done,
-            len,
-            samples: self.done + len == self.known,
-        };
-        self.done += len;
-        if work.samples {
-            self.known += 1;
-            self.produced += 1;
-        }
-        work
-    }
-}
-
-/// The calls in the slots and those that wait for one.
+/// The answers in the slots and those that wait for one.
 #[derive(Debug)]
 pub struct Scheduler {
-    slots: Vec<Option<Call>>,
-    queue: VecDeque<Call>,
+    places: Vec<Place>,
+    queue: Queue,
+    calls: HashMap<CallId, Allowance>,
     limits: Limits,
-    /// The slot that prefill begins with: moves on each step, so that rounding favours nobody for
+    /// Counts plans: the age of what a slot keeps, and whose turn it is. Rounding favours nobody for
     /// long.
-    first: Slot,
+    now: usize,
 }
 
 impl Scheduler {
     /// # Panics
     /// When a step could not hold one token for each slot.
-    pub fn new(slots: usize, limits: Limits) -> Self {
+    pub fn new(slots: usize, mut limits: Limits) -> Self {
         assert!(
             slots > 0 && slots <= limits.step_tokens_max,
             "a step must hold a token of each slot"
         );
-        Self { slots: (0..slots).map(|_| None).collect(), queue: VecDeque::new(), limits, first: 0 }
+        limits.prefill_beside_decode_max = limits.prefill_beside_decode_max.max(slots);
+        let places = (0..slots).map(|_| Place::default()).collect();
+        Self { places, queue: Queue::default(), calls: HashMap::new(), limits, now: 0 }
     }
 
-    /// Takes a call with a prompt of `prompt_tokens` (at least one). It gets a slot in order of
-    /// arrival.
-    pub fn add(&mut self, id: CallId, prompt_tokens: usize, allowed: u64) {
-        debug_assert!(prompt_tokens > 0, "an empty prompt gives nothing to sample from");
-        self.queue.push_back(Call { id, known: prompt_tokens, done: 0, produced: 0, allowed });
+    /// Takes a call with one prompt (of at least one token) for each of its answers; `allowed` is
+    /// what they may produce together. Several answers to one prompt read it once.
+    pub fn add(&mut self, id: CallId, scope: Scope, prompts: Vec<Vec<Token>>, allowed: u64) {
+        debug_assert!(
+            prompts.iter().all(|prompt| !prompt.is_empty()),
+            "an empty prompt gives nothing to sample from"
+        );
+        if prompts.is_empty() {
+            return;
+        }
+        self.calls.insert(id, Allowance { allowed, produced: 0, answers: prompts.len() });
+        for (choice, prompt) in (0..).zip(prompts) {
+            self.queue.push(Answer::new(id, choice, Row { scope, tokens: prompt }));
+        }
+    }
+
+    /// Reads a call's prompts from their first token on, whatever was read before: for who is told
+    /// about each of them. Before its first plan.
+    pub fn read_anew(&mut self, id: CallId) {
+        for answer in self.queue.iter_mut().filter(|answer| answer.id == id) {
+            answer.reads_anew = true;
+        }
     }
 
     /// Raises what a call may produce in total. Unknown calls (already over) are ignored.
     pub fn allow(&mut self, id: CallId, allowed: u64) {
-        let calls = self.slots.iter_mut().flatten().chain(&mut self.queue);
-        for call in calls.filter(|call| call.id == id) {
+        if let Some(call) = self.calls.get_mut(&id) {
             call.allowed = call.allowed.max(allowed);
         }
     }
 
-    /// Forgets a call that ended or was cancelled. Gives the slot that it held, whose cache must be
-    /// cleared before the next plan.
-    pub fn remove(&mut self, id: CallId) -> Option<Slot> {
-        self.queue.retain(|call| call.id != id);
-        let slot =
-            self.slots.iter().position(|slot| slot.as_ref().is_some_and(|call| call.id == id))?;
-        self.slots[slot] = None;
-        Some(slot)
-    }
-
-    /// The next step; empty when every call waits for an allowance or there is none. What is
-    /// planned counts as done.
-    pub fn plan(&mut self) -> Vec<Work> {
-        self.fill_slots();
-        let mut plan = self.decodes();
-        let room = self.limits.step_tokens_max - plan.len();
-        let room =
-            if plan.is_empty() { room } else { room.min(self.limits.prefill_beside_decode_max) };
-        self.prefill(room, &mut plan);
-        self.first = (self.first + 1) % self.slots.len();
-        plan
-    }
-
-    fn fill_slots(&mut self) {
-        for slot in self.slots.iter_mut().filter(|slot| slot.is_none()) {
-            *slot = self.queue.pop_front();
+    /// The token that was sampled for an answer.
+    pub fn push(&mut self, id: CallId, choice: Choice, token: Token) {
+        let answers = self.places.iter_mut().filter_map(|place| place.answer.as_mut());
+        for answer in answers.filter(|answer| answer.is(id, choice)) {
+            answer.row.tokens.push(token);
         }
     }
 
-    /// One token for each call that is in the middle of its answer: nobody's stream waits for
-    /// another's prompt.
-    fn decodes(&mut self) -> Vec<Work> {
-        let decoding = |(slot, call): (Slot, &mut Option<Call>)| {
-            let call = call.as_mut().filter(|call| call.decodes())?;
-            Some(call.take(slot, 1))
-        };
-        self.slots.iter_mut().enumerate().filter_map(decoding).collect()
+    /// Prompt tokens of an answer in a slot that were there already.
+    pub fn cached(&self, id: CallId, choice: Choice) -> usize {
+        let answers = self.places.iter().filter_map(|place| place.answer.as_ref());
+        answers.filter(|answer| answer.is(id, choice)).map(|answer| answer.cached).sum()
+    }
+
+    /// Ends one answer. Its slot is free, and keeps what it has read.
+    pub fn end(&mut self, id: CallId, choice: Choice) {
+        let is_it = |answer: &Answer| answer.is(id, choice);
+        let in_slots = self.places.iter_mut().filter(|place| place.serves(is_it));
+        let ended = in_slots.map(Place::free).count() + self.queue.remove(is_it);
+        if let Some(call) = self.calls.get_mut(&id) {
+            call.answers = call.answers.saturating_sub(ended);
+            if call.answers == 0 {
+                self.calls.remove(&id);
+            }
+        }
+    }
+
+    /// Forgets a call that was cancelled, with all its answers.
+    pub fn remove(&mut self, id: CallId) {
+        let is_it = |answer: &Answer| answer.id == id;
+        self.queue.remove(is_it);
+        self.places.iter_mut().filter(|place| place.serves(is_it)).for_each(Place::free);
+        self.calls.remove(&id);
+    }
+
+    /// After a step that failed nothing that a slot holds can be trusted: forgets all of it, and the
+    /// calls that had begun. Gives those.
+    pub fn discard(&mut self) -> Vec<CallId> {
+        let begun = self.places.iter().filter_map(|place| place.answer.as_ref());
+        let mut begun: Vec<CallId> = begun.map(|answer| answer.id).collect();
+        begun.sort_unstable();
+        begun.dedup();
+        begun.iter().for_each(|&id| self.remove(id));
+        self.places.fill_with(Place::default);
+        begun
+    }
+
+    pub fn prefill_beside_decode_max(&self) -> usize {
+        self.limits.prefill_beside_decode_max
+    }
+
+    /// Changes the prompt tokens that a step may hold while others wait for their next token.
+    pub fn set_prefill_beside_decode_max(&mut self, tokens: usize) {
+        self.limits.prefill_beside_decode_max = tokens.max(self.places.len());
+    }
+
+    /// The next step; without work when every answer waits for an allowance or there is none. What
+    /// is planned counts as done.
+    pub fn plan(&mut self) -> Step {
+        self.now += 1;
+        let mut step = Step::default();
+        place::join_leaders(&mut self.places, &mut step.moves);
+        self.fill_slots(&mut step.moves);
+        self.decode(&mut step.work);
+        let pause = self.limits.prefill_beside_decode_max;
+        let most = if step.work.is_empty() { pause.saturating_mul(ALONE) } else { pause };
+        let room = most.min(self.limits.step_tokens_max - step.work.len());
+        self.prefill(room, &mut step.work);
+        step
+    }
+
+    /// Tokens that a plan's work reads.
+    pub fn tokens(&self, work: &Work) -> &[Token] {
+        let answer = self.places[work.slot].answer.as_ref().filter(|a| a.is(work.id, work.choice));
+        answer.map_or(&[], |answer| &answer.row.tokens[work.from..work.from + work.len])
+    }
+
+    fn fill_slots(&mut self, moves: &mut Vec<Move>) {
+        while self.places.iter().any(|place| place.answer.is_none()) {
+            let Some(answer) = self.queue.pop() else { return };
+            let reuse = self.limits.prefix_reuse && !answer.reads_anew;
+            place::put(&mut self.places, answer, reuse, moves);
+        }
+    }
+
+    /// Slots in the order of this step's turn.
+    fn turn(&self) -> impl Iterator<Item = Slot> + use<> {
+        let (count, first) = (self.places.len(), self.now);
+        (0..count).map(move |n| (first + n) % count)
+    }
+
+    /// One token for each answer that has begun: nobody's stream waits for another's prompt.
+    fn decode(&mut self, work: &mut Vec<Work>) {
+        for slot in self.turn() {
+            self.take(slot, 1, work, |answer, may_sample| answer.unread() == 1 && may_sample);
+        }
     }
 
     /// Shares `room` among the prompts, evenly: a short prompt isn't kept waiting by a long one,
     /// and takes only what it needs.
-    fn prefill(&mut self, mut room: usize, plan: &mut Vec<Work>) {
-        let planned = |slot: Slot, plan: &[Work]| plan.iter().any(|work| work.slot == slot);
-        let count = self.slots.len();
-        let order = (0..count).map(|n| (self.first + n) % count);
-        let mut waiting: Vec<(usize, Slot)> = order
-            .filter(|&slot| !planned(slot, plan))
-            .filter_map(|slot| Some((self.slots[slot].as_ref()?.ready(), slot)))
+    fn prefill(&mut self, mut room: usize, work: &mut Vec<Work>) {
+        let mut waiting: Vec<(usize, Slot)> = self
+            .turn()
+            .filter_map(|slot| {
+                let answer = self.places[slot].answer.as_ref()?;
+                Some((answer.ready(self.calls.get(&answer.id)?.is_open()), slot))
+            })
             .filter(|&(ready, _)| ready > 0)
             .collect();
         // Shortest first, so that what it leaves over is shared by the rest; a stable sort keeps
         // the turn among equals.
         waiting.sort_by_key(|&(ready, _)| ready);
-        for (rank, &(ready, slot)) in waiting.iter().enumerate() {
+        for (rank, &(_, slot)) in waiting.iter().enumerate() {
             let share = room.div_ceil(waiting.len() - rank);
-            let len = ready.min(share);
-            if let (Some(call), true) = (self.slots[slot].as_mut(), len > 0) {
-                plan.push(call.take(slot, len));
-                room -= len;
-            }
+            room -= self.take(slot, share, work, |_, _| true);
         }
+    }
+
+    /// Plans up to `most` tokens of the answer in `slot`, if it is fit; gives how many. Asks the
+    /// allowance anew each time: answers of one call share it.
+    fn take(
+        &mut self,
+        slot: Slot,
+        most: usize,
+        work: &mut Vec<Work>,
+        is_fit: impl Fn(&Answer, bool) -> bool,
+    ) -> usize {
+        let place = &mut self.places[slot];
+        let Some(answer) = place.answer.as_mut() else { return 0 };
+        let Some(call) = self.calls.get_mut(&answer.id) else { return 0 };
+        let len = answer.ready(call.is_open()).min(most);
+        if len == 0 || !is_fit(answer, call.is_open()) {
+            return 0;
+        }
+        place.used_at = self.now;
+        let taken = answer.take(slot, len);
+        call.produced += u64::from(taken.samples);
+        work.push(taken);
+        len
     }
 }

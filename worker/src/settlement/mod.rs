@@ -92,6 +92,11 @@ impl Job {
         lock(&self.life).produced()
     }
 
+    /// Whether the voucher that is held covers this much input.
+    pub fn is_input_vouched(&self, tokens_in: u64) -> bool {
+        lock(&self.life).vouched().tokens_in >= tokens_in
+    }
+
     /// See [`Life::accept_input`].
     pub fn accept_input(&self, tokens_in: u64) -> Result<Totals, Refusal> {
         lock(&self.life).accept_input(tokens_in)

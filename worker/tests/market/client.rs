@@ -105,9 +105,7 @@ impl Client {
         Job { terms, session }
     }
 
-    #[expect(clippy::disallowed_methods, reason = "a test's seals may be as random as they like")]
     pub async fn call(&self, job: &Job, call: u32, ask: Ask) -> Result<Answer, Refused> {
-        let worker = self.chain_key();
         let model = if ask.model.is_empty() { self.offer.1.model().to_owned() } else { ask.model };
         let decoding = Decoding {
             sampling: Sampling { temperature: Some(0.0), ..Sampling::default() },
@@ -116,7 +114,29 @@ impl Client {
         };
         let messages = vec![Message::text("user", ask.prompt)];
         let task = Task::Chat(Chat { messages, decoding, ..Chat::default() });
-        let request = CallRequest { model, task };
+        self.send(job, call, CallRequest { model, task }).await
+    }
+
+    pub async fn ask(&self, job: &Job, call: u32, task: Task) -> Result<Answer, Refused> {
+        let model = self.offer.1.model().to_owned();
+        self.send(job, call, CallRequest { model, task }).await
+    }
+
+    /// Asks until the worker isn't busy.
+    pub async fn eventually_served(&self, job: &Job, task: Task) -> Said {
+        for call in 100.. {
+            match self.ask(job, call, task.clone()).await {
+                Ok(mut answer) => return answer.vouching(self).await,
+                Err(refused) => assert_eq!(refused, (429, ErrorCode::Busy)),
+            }
+            assert!(call < 110, "the worker stays busy");
+        }
+        unreachable!()
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "a test's seals may be as random as they like")]
+    async fn send(&self, job: &Job, call: u32, request: CallRequest) -> Result<Answer, Refused> {
+        let worker = self.chain_key();
         let mut rng = rand::rng();
         let (sealed, opener) =
             seal_call(&worker, &job.session, job.wire(), call, &request, &mut rng).unwrap();
@@ -193,6 +213,8 @@ pub struct Said {
     pub totals: Totals,
     pub vouchers_wanted: u32,
     pub finish: Option<FinishReason>,
+    /// Bytes of each.
+    pub vectors: Vec<usize>,
 }
 
 impl Said {
@@ -210,7 +232,10 @@ impl Said {
             }
             Frame::Finish { reason, .. } => self.finish = Some(reason),
             Frame::End { receipt, .. } => self.totals = receipt.totals(),
-            Frame::Embedding { .. } => panic!("an embedding was not asked for"),
+            Frame::Embedding { index, vector } => {
+                assert_eq!(index as usize, self.vectors.len(), "in order");
+                self.vectors.push(vector.len());
+            }
             Frame::Error { code, message } => panic!("{code:?}: {message}"),
         }
     }
@@ -239,6 +264,15 @@ impl Answer {
         while let Some(frame) = self.next().await {
             said.add(frame);
             client.vouch(&self.job, said.totals, false).await.unwrap();
+        }
+        said
+    }
+
+    /// Everything that is still to come; nothing is vouched.
+    pub async fn rest(&mut self) -> Said {
+        let mut said = Said::default();
+        while let Some(frame) = self.next().await {
+            said.add(frame);
         }
         said
     }

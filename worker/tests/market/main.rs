@@ -5,6 +5,9 @@
 //! as `engine.rs` does.
 
 mod client;
+#[path = "../common/minilm.rs"]
+mod minilm;
+mod models;
 mod place;
 
 use std::time::Duration;

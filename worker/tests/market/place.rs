@@ -26,7 +26,8 @@ use crate::client::{Client, Job};
 const SOL: u64 = 1_000_000_000;
 const WITHIN: Duration = Duration::from_secs(60);
 
-static MODEL: LazyLock<PathBuf> =
+/// The model's file.
+pub static MODEL: LazyLock<PathBuf> =
     LazyLock::new(|| match std::env::var_os("CHAINFERENCE_TEST_MODEL") {
         Some(path) => path.into(),
         None => std::thread::spawn(quickstart).join().expect("the quickstart model can be fetched"),
@@ -142,9 +143,15 @@ impl Place {
     }
 
     pub async fn client(&self) -> Client {
-        let offers = self.chain.offers().await.unwrap();
+        self.client_for("").await
+    }
+
+    /// A client of the offer whose model's name holds `name`.
+    pub async fn client_for(&self, name: &str) -> Client {
+        let mut offers = self.chain.offers().await.unwrap().into_iter();
+        let offer = offers.find(|(_, offer)| offer.model().contains(name)).expect("it is offered");
         let url = format!("http://127.0.0.1:{}", self.ports[2]);
-        Client::new(self.chain.clone(), self.wallet.insecure_clone(), url, offers[0])
+        Client::new(self.chain.clone(), self.wallet.insecure_clone(), url, offer)
     }
 
     /// A worker in this process, changed by `change`, once it answers.
@@ -153,7 +160,7 @@ impl Place {
         let mut options = Options::new(self.folder.path(), endpoints(self.ports), engine);
         options.engine_args.clear();
         options.listen.set_port(self.ports[2]);
-        options.model = ModelSource::File(MODEL.clone());
+        options.models = vec![ModelSource::File(MODEL.clone()).into()];
         options.sweep_s = 1;
         change(&mut options);
         let health = format!("{}/health", options.endpoint_url());
@@ -170,6 +177,17 @@ impl Place {
         }
         let owner = self.key("worker-owner.json").pubkey();
         Worker { chain: self.chain.clone(), record: address::worker(&owner), running, shutdown }
+    }
+
+    /// Waits until a worker that was stopped has let go of its ledger, as the end of a process would.
+    pub async fn ledger_is_free(&self) {
+        let lock = std::fs::File::open(self.folder.path().join("worker/ledger.lock")).unwrap();
+        let free = async {
+            while lock.try_lock().is_err() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(WITHIN, free).await.expect("the ledger is let go");
     }
 
     pub fn prices(&self) -> Prices {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use serde_with::skip_serializing_none;
+use serde_with::{DisplayFromStr, serde_as, skip_serializing_none};
 
 /// Everything about an answer that is not its prompt.
 #[skip_serializing_none]
@@ -50,6 +50,7 @@ impl Default for Decoding {
 }
 
 /// How the next token is chosen. `None` is llama.cpp's default.
+#[serde_as]
 #[skip_serializing_none]
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -84,6 +85,8 @@ pub struct Sampling {
     pub mirostat_tau: Option<f32>,
     pub mirostat_eta: Option<f32>,
     /// Token id → bias, added to a token's logit before anything else.
+    // serde can't read a number from a JSON key inside a tagged enum, which a task is.
+    #[serde_as(as = "BTreeMap<DisplayFromStr, _>")]
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub logit_bias: BTreeMap<u32, f32>,
 }

@@ -2,7 +2,7 @@
 
 use chainference_e2e::{
     MODEL,
-    client::{QUESTION, Sdk, chat, curl, post, sdk},
+    client::{QUESTION, Sdk, chat, curl, post, post_to, sdk},
     market::Market,
 };
 use serde_json::{Value, json};
@@ -47,6 +47,33 @@ fn official_clients_get_answers_whole_and_streamed() {
     }
     contents.dedup();
     assert_eq!(contents.len(), 1, "temperature 0 gives one answer: {contents:?}");
+}
+
+#[test]
+fn a_model_says_what_it_can_be_asked_for_and_is_asked_for_nothing_else() {
+    let market = Market::new();
+    let url = format!("{}/models/{MODEL}", market.base_url());
+    let key = format!("authorization: Bearer {}", market.key());
+    let model: Value = serde_json::from_str(&curl(&["-s", &url, "-H", &key])).expect("a model");
+    let abilities = model["abilities"].as_array().expect("abilities");
+    for ability in ["chat", "tools", "structured", "completions", "logprobs"] {
+        assert!(abilities.contains(&json!(ability)), "{ability}: {model}");
+    }
+    let thinking = chat(QUESTION, json!({"reasoning_effort": "high"}));
+    let input = json!({"model": MODEL, "input": "a"});
+    for (path, body, param) in
+        [("/chat/completions", thinking, "reasoning_effort"), ("/embeddings", input, "model")]
+    {
+        let answer = post_to(&market, path, &market.key(), &body.to_string());
+        assert_eq!(answer.status, 400, "{}", answer.body);
+        let error = &answer.body["error"];
+        assert_eq!(
+            (&error["code"], &error["param"]),
+            (&json!("unsupported_by_model"), &json!(param)),
+            "{error}"
+        );
+    }
+    assert_eq!(market.jobs().len(), 0, "what can't be honoured is no job");
 }
 
 #[test]
@@ -110,10 +137,21 @@ fn mistakes() -> Vec<Mistake> {
         ),
         mistake(chat(QUESTION, json!({"messages": []})).to_string(), 400, Value::Null, "messages"),
         mistake(
-            chat(QUESTION, json!({"n": 2})).to_string(),
+            chat(QUESTION, json!({"store": true})).to_string(),
             400,
             json!("unsupported_parameter"),
-            "n",
+            "store",
+        ),
+        mistake(
+            chat(
+                QUESTION,
+                json!({"messages": [{"role": "user", "content": [
+                {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA=="}}]}]}),
+            )
+            .to_string(),
+            400,
+            json!("invalid_value"),
+            "messages[0].content[0]",
         ),
     ]
 }

@@ -2,6 +2,10 @@
 
 mod alone;
 mod calls;
+mod completions;
 mod crashes;
+mod decoding;
+mod embeddings;
 mod life;
 mod money;
+mod tools;

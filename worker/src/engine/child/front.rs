@@ -2,17 +2,14 @@
 
 use std::sync::mpsc::Sender;
 
-use llama_cpp_2::token::LlamaToken;
-
-use super::super::Generate;
-use super::super::error::CallError;
 use super::super::wire::{Reply, Request};
 use super::model::Model;
 use super::pipe::{Input, Output};
+use super::prepare::{Ready, ready};
 
 /// What the engine loop is told.
 pub(super) enum Order {
-    Start { id: u64, prompt: Vec<LlamaToken>, request: Box<Generate> },
+    Start { id: u64, ready: Box<Ready> },
     Allow { id: u64, tokens_out: u64 },
     Cancel { id: u64 },
 }
@@ -43,10 +40,10 @@ fn order(model: &Model, output: &Output, request: Request) -> Option<Order> {
         Request::Allow { id, tokens_out } => Some(Order::Allow { id, tokens_out }),
         Request::Cancel { id } => Some(Order::Cancel { id }),
         Request::Generate { id, request } => {
-            let (reply, order) = match tokenize(model, &request) {
-                Ok(prompt) => {
-                    let tokens_in = prompt.len() as u64;
-                    (Reply::Accepted { id, tokens_in }, Some(Order::Start { id, prompt, request }))
+            let (reply, order) = match ready(model, *request) {
+                Ok(ready) => {
+                    let (tokens_in, ready) = (ready.tokens_in, Box::new(ready));
+                    (Reply::Accepted { id, tokens_in }, Some(Order::Start { id, ready }))
                 }
                 Err(error) => (Reply::Failed { id, error }, None),
             };
@@ -58,20 +55,5 @@ fn order(model: &Model, output: &Output, request: Request) -> Option<Order> {
             eprintln!("error: a second model was asked for and ignored");
             None
         }
-    }
-}
-
-fn tokenize(model: &Model, request: &Generate) -> Result<Vec<LlamaToken>, CallError> {
-    let prompt = model
-        .tokenize(&request.messages)
-        .map_err(|error| CallError::Template { detail: error.to_string() })?;
-    let context_tokens = model.context_tokens;
-    let tokens_in = prompt.len() as u64;
-    match prompt.len() {
-        0 => Err(CallError::Template { detail: "the prompt is empty".to_owned() }),
-        _ if tokens_in >= u64::from(context_tokens) => {
-            Err(CallError::ContextOverflow { tokens_in, context_tokens })
-        }
-        _ => Ok(prompt),
     }
 }

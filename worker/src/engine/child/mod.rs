@@ -5,12 +5,18 @@
 //! computes one step after another. When stdin closes (the parent ended, however it did) the front
 //! desk ends the process at once, in the middle of a step too: no child is left behind.
 
+mod context;
+mod embedder;
 mod front;
+mod grammar;
+mod logprobs;
 mod model;
 mod pipe;
+mod prepare;
 mod runner;
 mod sampler;
 mod sequence;
+mod text;
 
 use std::process::ExitCode;
 use std::sync::mpsc;
@@ -42,6 +48,8 @@ enum ChildError {
         "the first request must be to load a model; this program is started by a Chainference worker, not by hand"
     )]
     NotLoad,
+    #[error("llama.cpp can't cut or copy what a slot holds")]
+    Cache,
     #[error("llama.cpp did not start: {0}")]
     Backend(#[from] llama_cpp_2::LlamaCppError),
 }
@@ -57,12 +65,22 @@ fn run() -> Result<(), ChildError> {
         Ok(model) => model,
         Err(error) => return Ok(output.send(&Reply::LoadFailed { detail: error.to_string() })?),
     };
-    let context = match model.context(&backend, &load) {
+    let made = if model.embedding_width.is_some() {
+        embedder::context(model, &backend, &load)
+    } else {
+        context::make(model, &backend, &load)
+    };
+    let context = match made {
         Ok(context) => context,
         Err(error) => return Ok(output.send(&Reply::LoadFailed { detail: error.to_string() })?),
     };
+    crate::chat::log_without_answers();
     output.send(&Reply::Loaded(model.facts()))?;
-    serve(model, context, input, &output)
+    if model.embedding_width.is_some() {
+        embedder::serve(model, context, input, &output)
+    } else {
+        serve(model, context, input, &output)
+    }
 }
 
 fn serve(

@@ -39,12 +39,24 @@ impl Input {
 }
 
 impl Output {
+    /// Sends a reply now.
     pub fn send(&self, reply: &Reply) -> io::Result<()> {
-        let frame = serde_json::to_vec(reply)?;
-        let length = u32::try_from(frame.len()).map_err(io::Error::other)?;
         let mut stdout = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        stdout.write_all(&length.to_be_bytes())?;
-        stdout.write_all(&frame)?;
+        write(&mut stdout, reply)?;
         stdout.flush()
     }
+
+    /// Sends replies together: one wake-up of the parent for all that a step brought.
+    pub fn send_all(&self, replies: &[Reply]) -> io::Result<()> {
+        let mut stdout = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        replies.iter().try_for_each(|reply| write(&mut stdout, reply))?;
+        stdout.flush()
+    }
+}
+
+fn write(stdout: &mut BufWriter<File>, reply: &Reply) -> io::Result<()> {
+    let frame = serde_json::to_vec(reply)?;
+    let length = u32::try_from(frame.len()).map_err(io::Error::other)?;
+    stdout.write_all(&length.to_be_bytes())?;
+    stdout.write_all(&frame)
 }

@@ -1,48 +1,254 @@
-//! From what a caller asks to llama.cpp's sampler chain, in the order that llama-server uses.
+//! Chooses tokens: llama.cpp's samplers in llama-server's order with its defaults, and the grammar.
 
+use chainference_protocol::{Decoding, Sampling};
+use llama_cpp_2::model::LlamaModel;
 use llama_cpp_2::sampling::LlamaSampler;
 use llama_cpp_2::token::LlamaToken;
+use llama_cpp_2::token::data::LlamaTokenData;
+use llama_cpp_2::token::data_array::LlamaTokenDataArray;
 use llama_cpp_2::token::logit_bias::LlamaLogitBias;
 
-use super::super::Sampling;
+use super::model::Model;
 
 // llama.cpp's defaults.
 const TEMPERATURE: f32 = 0.8;
-const TOP_K: u32 = 40;
+const TOP_K: i32 = 40;
 const TOP_P: f32 = 0.95;
 const MIN_P: f32 = 0.05;
+const XTC_THRESHOLD: f32 = 0.1;
+const LOOK_BACK_TOKENS: i32 = 64;
+const DRY_BASE: f32 = 1.75;
+const DRY_ALLOWED_LENGTH: i32 = 2;
+const DRY_BREAKERS: [&str; 4] = ["\n", ":", "\"", "*"];
+const MIROSTAT_TAU: f32 = 5.0;
+const MIROSTAT_ETA: f32 = 0.1;
+const MIROSTAT_M: i32 = 100;
 /// llama.cpp draws a seed of its own for this value.
 const SEED_RANDOM: u32 = u32::MAX;
 
-/// `vocabulary` and `context_tokens` are the model's; penalties look at the whole answer, as
-/// OpenAI's do.
-pub(super) fn build(sampling: &Sampling, vocabulary: i32, context_tokens: u32) -> LlamaSampler {
-    let mut chain = Vec::new();
-    if !sampling.logit_bias.is_empty() {
-        let bias = |(&token, &bias): (&u32, &f32)| {
-            LlamaLogitBias::new(LlamaToken(token.cast_signed()), bias)
+/// Why no token can be chosen.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum SampleError {
+    #[error("the grammar lets no token of the vocabulary come next")]
+    DeadEnd,
+    #[error("the grammar does not take a token that it let through")]
+    Grammar,
+}
+
+pub(super) struct Sampler {
+    chain: LlamaSampler,
+    grammar: Option<LlamaSampler>,
+    /// Kept from token to token: it is as large as the vocabulary.
+    candidates: LlamaTokenDataArray,
+}
+
+impl Sampler {
+    /// For the answer `choice` to a prompt; a seed gives each answer one of its own.
+    pub fn new(
+        decoding: &Decoding,
+        choice: u32,
+        prompt: &[LlamaToken],
+        grammar: Option<LlamaSampler>,
+        model: &Model,
+    ) -> Self {
+        let sampling = &decoding.sampling;
+        let mut chain = Chain { samplers: Vec::new(), sampling, model };
+        chain.bias(decoding.ignore_eos);
+        let looks_back = chain.penalties();
+        chain.choose(seed(sampling.seed, choice));
+        let mut chain = LlamaSampler::chain_simple(chain.samplers);
+        if looks_back {
+            chain.accept_many(prompt);
+        }
+        Self { chain, grammar, candidates: LlamaTokenDataArray::new(Vec::new(), false) }
+    }
+
+    /// Chooses the next token by the model's logits. The grammar is asked about the token that was
+    /// chosen; only if it doesn't fit, about all, since that is dear. While the model thinks, what
+    /// is to be held by the grammar hasn't begun.
+    pub fn sample(
+        &mut self,
+        logits: &[f32],
+        grammar_holds: bool,
+    ) -> Result<LlamaToken, SampleError> {
+        self.fill(logits);
+        self.candidates.apply_sampler(&mut self.chain);
+        let token = self.candidates.selected_token().ok_or(SampleError::DeadEnd)?;
+        let Some(grammar) = self.grammar.as_mut().filter(|_| grammar_holds) else {
+            return Ok(token);
         };
-        let biases: Vec<_> = sampling.logit_bias.iter().map(bias).collect();
-        chain.push(LlamaSampler::logit_bias(vocabulary, &biases));
+        if fits(grammar, token) {
+            return Ok(token);
+        }
+        self.fill(logits);
+        let grammar = self.grammar.as_mut().ok_or(SampleError::DeadEnd)?;
+        self.candidates.apply_sampler(grammar);
+        // A sampler without any candidate left would choose one that was rejected.
+        self.candidates.data.retain(|candidate| candidate.logit() > f32::NEG_INFINITY);
+        if self.candidates.data.is_empty() {
+            return Err(SampleError::DeadEnd);
+        }
+        self.candidates.apply_sampler(&mut self.chain);
+        let token = self.candidates.selected_token().ok_or(SampleError::DeadEnd)?;
+        // The bias comes after the grammar here and may have left nothing.
+        let grammar = self.grammar.as_mut().ok_or(SampleError::DeadEnd)?;
+        if fits(grammar, token) { Ok(token) } else { Err(SampleError::DeadEnd) }
     }
-    let frequency = sampling.frequency_penalty.unwrap_or(0.0);
-    let presence = sampling.presence_penalty.unwrap_or(0.0);
-    if frequency != 0.0 || presence != 0.0 {
-        let last = i32::try_from(context_tokens).unwrap_or(i32::MAX);
-        chain.push(LlamaSampler::penalties(vocabulary, last, 1.0, frequency, presence));
+
+    /// Books a token that was chosen; not the one that ends the answer.
+    pub fn accept(&mut self, token: LlamaToken, grammar_holds: bool) -> Result<(), SampleError> {
+        if let Some(grammar) = self.grammar.as_mut().filter(|_| grammar_holds) {
+            grammar.try_accept(token).map_err(|_| SampleError::Grammar)?;
+        }
+        self.chain.accept(token);
+        Ok(())
     }
-    let temperature = sampling.temperature.unwrap_or(TEMPERATURE);
-    if temperature <= 0.0 {
-        chain.push(LlamaSampler::greedy());
-    } else {
-        let top_k = i32::try_from(sampling.top_k.unwrap_or(TOP_K)).unwrap_or(i32::MAX);
-        chain.extend([
-            LlamaSampler::top_k(top_k),
-            LlamaSampler::top_p(sampling.top_p.unwrap_or(TOP_P), 1),
-            LlamaSampler::min_p(sampling.min_p.unwrap_or(MIN_P), 1),
-            LlamaSampler::temp(temperature),
-            LlamaSampler::dist(sampling.seed.unwrap_or(SEED_RANDOM)),
-        ]);
+
+    fn fill(&mut self, logits: &[f32]) {
+        let candidates = &mut self.candidates;
+        candidates.data.clear();
+        candidates.data.extend(
+            (0..).zip(logits).map(|(id, &logit)| LlamaTokenData::new(LlamaToken(id), logit, 0.0)),
+        );
+        (candidates.selected, candidates.sorted) = (None, false);
     }
-    LlamaSampler::chain_simple(chain)
+}
+
+fn fits(grammar: &mut LlamaSampler, token: LlamaToken) -> bool {
+    let mut one = LlamaTokenDataArray::new(vec![LlamaTokenData::new(token, 1.0, 0.0)], false);
+    one.apply_sampler(grammar);
+    one.data.first().is_some_and(|candidate| candidate.logit() > f32::NEG_INFINITY)
+}
+
+/// The same seed gives the same answers, each of several another.
+fn seed(seed: Option<u32>, choice: u32) -> u32 {
+    match seed.map(|seed| seed.wrapping_add(choice)) {
+        // A seed like any other for who asks for it.
+        Some(SEED_RANDOM) => SEED_RANDOM / 2,
+        Some(seed) => seed,
+        None => SEED_RANDOM,
+    }
+}
+
+struct Chain<'a> {
+    samplers: Vec<LlamaSampler>,
+    sampling: &'a Sampling,
+    model: &'a Model,
+}
+
+impl Chain<'_> {
+    fn llama(&self) -> &LlamaModel {
+        &self.model.llama
+    }
+
+    /// Added to logits before anything else.
+    fn bias(&mut self, ignore_eos: bool) {
+        let vocab = self.llama().vocab();
+        let wanted = self.sampling.logit_bias.iter();
+        let mut biases: Vec<_> = wanted
+            .map(|(&id, &bias)| LlamaLogitBias::new(LlamaToken(id.cast_signed()), bias))
+            .collect();
+        let never = |&token: &LlamaToken| LlamaLogitBias::new(token, f32::NEG_INFINITY);
+        biases.extend(vocab.suppress_tokens().iter().map(never));
+        if ignore_eos {
+            let ends: Vec<_> = vocab.tokens().filter(|&token| vocab.is_eog(token)).collect();
+            biases.extend(ends.iter().map(never));
+        }
+        if !biases.is_empty() {
+            self.samplers.push(LlamaSampler::logit_bias(self.llama().n_vocab(), &biases));
+        }
+    }
+
+    /// What looks back at earlier tokens, those of the prompt too. Gives whether anything does.
+    fn penalties(&mut self) -> bool {
+        let sampling = self.sampling;
+        let context = i32::try_from(self.model.context_tokens).unwrap_or(i32::MAX);
+        let tokens = |last: Option<i32>| match last.unwrap_or(LOOK_BACK_TOKENS) {
+            -1 => context,
+            last => last,
+        };
+        let before = self.samplers.len();
+        let repeat = sampling.repeat_penalty.unwrap_or(1.0);
+        let frequency = sampling.frequency_penalty.unwrap_or(0.0);
+        let presence = sampling.presence_penalty.unwrap_or(0.0);
+        if (repeat, frequency, presence) != (1.0, 0.0, 0.0) {
+            let last = tokens(sampling.repeat_last_n);
+            let vocabulary = self.llama().n_vocab();
+            let penalties = LlamaSampler::penalties(vocabulary, last, repeat, frequency, presence);
+            self.samplers.push(penalties);
+        }
+        let dry_multiplier = sampling.dry_multiplier.unwrap_or(0.0);
+        if dry_multiplier != 0.0 {
+            let defaults = || DRY_BREAKERS.map(str::to_owned).to_vec();
+            self.samplers.push(LlamaSampler::dry(
+                self.llama(),
+                dry_multiplier,
+                sampling.dry_base.unwrap_or(DRY_BASE),
+                sampling.dry_allowed_length.unwrap_or(DRY_ALLOWED_LENGTH),
+                tokens(sampling.dry_penalty_last_n),
+                sampling.dry_sequence_breakers.clone().unwrap_or_else(defaults),
+            ));
+        }
+        self.samplers.len() > before
+    }
+
+    fn choose(&mut self, seed: u32) {
+        let sampling = self.sampling;
+        let temperature = sampling.temperature.unwrap_or(TEMPERATURE);
+        let vocabulary = self.llama().n_vocab();
+        let tau = sampling.mirostat_tau.unwrap_or(MIROSTAT_TAU);
+        let eta = sampling.mirostat_eta.unwrap_or(MIROSTAT_ETA);
+        match sampling.mirostat.unwrap_or(0) {
+            0 if self.takes_the_likeliest() => self.samplers.push(LlamaSampler::greedy()),
+            0 => self.samplers.extend([
+                LlamaSampler::top_n_sigma(sampling.top_n_sigma.unwrap_or(-1.0)),
+                LlamaSampler::top_k(sampling.top_k.unwrap_or(TOP_K)),
+                LlamaSampler::typical(sampling.typical_p.unwrap_or(1.0), 0),
+                LlamaSampler::top_p(sampling.top_p.unwrap_or(TOP_P), 0),
+                LlamaSampler::min_p(sampling.min_p.unwrap_or(MIN_P), 0),
+                LlamaSampler::xtc(
+                    sampling.xtc_probability.unwrap_or(0.0),
+                    sampling.xtc_threshold.unwrap_or(XTC_THRESHOLD),
+                    0,
+                    seed,
+                ),
+                LlamaSampler::temp_ext(
+                    temperature,
+                    sampling.dynatemp_range.unwrap_or(0.0),
+                    sampling.dynatemp_exponent.unwrap_or(1.0),
+                ),
+                LlamaSampler::dist(seed),
+            ]),
+            1 => self.samplers.extend([
+                LlamaSampler::temp(temperature),
+                LlamaSampler::mirostat(vocabulary, seed, tau, eta, MIROSTAT_M),
+            ]),
+            _ => self.samplers.extend([
+                LlamaSampler::temp(temperature),
+                LlamaSampler::mirostat_v2(seed, tau, eta),
+            ]),
+        }
+    }
+
+    /// At temperature 0 the others change nothing, since they all keep the likeliest token: but for
+    /// these.
+    fn takes_the_likeliest(&self) -> bool {
+        self.sampling.temperature.is_some_and(|temperature| temperature <= 0.0)
+            && self.sampling.dynatemp_range.unwrap_or(0.0) <= 0.0
+            && self.sampling.xtc_probability.unwrap_or(0.0) <= 0.0
+            && self.sampling.typical_p.unwrap_or(1.0) >= 1.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::seed;
+
+    #[test]
+    fn each_answer_has_a_seed_of_its_own_and_none_is_random() {
+        assert_eq!((seed(Some(7), 0), seed(Some(7), 2)), (7, 9));
+        assert_eq!(seed(None, 3), u32::MAX);
+        assert_ne!(seed(Some(u32::MAX), 0), u32::MAX);
+        assert_eq!(seed(Some(u32::MAX), 1), 0);
+    }
 }

@@ -1,88 +1,133 @@
-//! One call in the engine loop: its tokens, its sampler, its text.
+//! One answer in the engine loop: what was chosen, what of it is told.
 
-use encoding_rs::{Decoder, UTF_8};
-use llama_cpp_2::sampling::LlamaSampler;
+use chainference_protocol::{Delta, FinishReason, TokenLogprob};
 use llama_cpp_2::token::LlamaToken;
 
-use super::super::stop::{Passed, StopWatch};
-use super::super::wire::Reply;
-use super::super::{FinishReason, Generate};
+use super::super::Event;
+use super::logprobs;
 use super::model::Model;
-use super::sampler;
+use super::sampler::{SampleError, Sampler};
+use super::text::{AnswerText, Shown};
+use crate::chat::Thinking;
 
 pub(super) struct Sequence {
-    id: u64,
-    /// Prompt and answer: what the model has read or will read next.
-    pub tokens: Vec<LlamaToken>,
-    pub sampler: LlamaSampler,
-    tokens_in: usize,
-    /// The row of tokens may not grow beyond this: `max_tokens` or the context.
-    tokens_max: usize,
-    decoder: Decoder,
-    stops: StopWatch,
+    pub choice: u32,
+    pub sampler: Sampler,
+    pub text: AnswerText,
+    /// Tokens that may still be chosen: `max_tokens` or the context's end.
+    pub tokens_left: usize,
+    /// Alternatives to be told of; `None`: no log-probabilities at all.
+    pub logprobs: Option<u32>,
+    pub thinking: Thinking,
+    /// Whether the grammar waits for the end of thoughts.
+    pub grammar_waits: bool,
+    /// Special tokens whose text is read.
+    pub preserved: Vec<LlamaToken>,
+    pub echo: Option<Echo>,
+    pub tokens_reasoning: u64,
+}
+
+/// The prompt, to be told before the answer.
+pub(super) struct Echo {
+    pub text: String,
+    pub prompt: Vec<LlamaToken>,
+    /// One for each token that was read, if they are asked for.
+    pub logprobs: Vec<TokenLogprob>,
+}
+
+/// What one step brought.
+pub(super) struct Told {
+    /// `None` if the answer ended without a further token.
+    pub token: Option<LlamaToken>,
+    pub deltas: Vec<Delta>,
+    /// The answer is complete.
+    pub finish: Option<Event>,
 }
 
 impl Sequence {
-    pub fn new(id: u64, prompt: Vec<LlamaToken>, request: Generate, model: &Model) -> Self {
-        let context = model.context_tokens as usize;
-        let asked =
-            request.max_tokens.and_then(|max| usize::try_from(max).ok()).unwrap_or(usize::MAX);
-        Self {
-            id,
-            tokens_in: prompt.len(),
-            tokens_max: prompt.len().saturating_add(asked).min(context),
-            tokens: prompt,
-            sampler: sampler::build(&request.sampling, model.llama.n_vocab(), model.context_tokens),
-            decoder: UTF_8.new_decoder_without_bom_handling(),
-            stops: StopWatch::new(request.stop),
+    /// Whether each row of the prompt is asked for.
+    pub fn wants_prompt_logprobs(&self) -> bool {
+        self.echo.is_some() && self.logprobs.is_some()
+    }
+
+    /// The model read the prompt's token `at`; `logits` are about the next one.
+    pub fn read_prompt(&mut self, at: usize, logits: &[f32], model: &Model) {
+        let (Some(echo), Some(top)) = (&mut self.echo, self.logprobs) else { return };
+        let vocab = model.llama.vocab();
+        if at == 0 {
+            echo.logprobs.extend(echo.prompt.first().map(|&it| logprobs::of_first(it, &vocab)));
+        }
+        if let Some(&next) = echo.prompt.get(at + 1) {
+            echo.logprobs.push(logprobs::of(logits, next, top, &vocab));
         }
     }
 
-    /// Takes the token that was sampled. Gives what to tell the caller: a delta, and the finish if
-    /// this token ends the answer.
-    pub fn accept(&mut self, token: LlamaToken, model: &Model) -> (Reply, Option<Reply>) {
-        self.tokens.push(token);
-        let vocab = model.llama.vocab();
-        let ends = vocab.is_eog(token);
-        let passed = if ends {
-            Passed::default()
-        } else {
-            let piece = self.decode(&vocab.token_to_piece(token, false, None));
-            self.stops.push(&piece)
-        };
-        let reason = if ends || passed.stopped {
-            Some(FinishReason::Stop)
-        } else if self.tokens.len() >= self.tokens_max {
-            Some(FinishReason::Length)
+    /// Chooses the next token by the model's logits.
+    pub fn step(&mut self, logits: &[f32], model: &Model) -> Result<Told, SampleError> {
+        let mut deltas: Vec<Delta> =
+            self.echo.take().map(|it| self.echoed(it)).into_iter().collect();
+        if self.tokens_left == 0 {
+            let finish = self.finish(FinishReason::Length, &mut Delta::default());
+            return Ok(Told { token: None, deltas, finish: Some(finish) });
+        }
+        let grammar_holds = !(self.grammar_waits && self.thinking.is_inside());
+        let token = self.sampler.sample(logits, grammar_holds)?;
+        let ends = model.llama.vocab().is_eog(token);
+        if !ends {
+            self.sampler.accept(token, grammar_holds)?;
+        }
+        self.tokens_left -= 1;
+        let mut delta = Delta { tokens: vec![token.0.unsigned_abs()], ..self.delta() };
+        let stopped = ends || self.show(token, logits, model, &mut delta);
+        let finish = if stopped {
+            Some(self.finish(FinishReason::Stop, &mut delta))
+        } else if self.tokens_left == 0 {
+            Some(self.finish(FinishReason::Length, &mut delta))
         } else {
             None
         };
-        let mut text = passed.text;
-        if reason.is_some() {
-            // What looked like the beginning of a stop string was none; after a stop string nothing
-            // is held.
-            text.push_str(&self.stops.finish());
-        }
-        self.replies(token, text, reason)
+        deltas.push(delta);
+        Ok(Told { token: Some(token), deltas, finish })
     }
 
-    fn replies(
-        &self,
+    /// Gives whether a stop text came.
+    fn show(
+        &mut self,
         token: LlamaToken,
-        text: String,
-        reason: Option<FinishReason>,
-    ) -> (Reply, Option<Reply>) {
-        let (id, tokens_out) = (self.id, (self.tokens.len() - self.tokens_in) as u64);
-        let delta = Reply::Delta { id, tokens: vec![token.0.unsigned_abs()], text };
-        (delta, reason.map(|reason| Reply::Finished { id, reason, tokens_out }))
+        logits: &[f32],
+        model: &Model,
+        delta: &mut Delta,
+    ) -> bool {
+        let vocab = model.llama.vocab();
+        let bytes = vocab.token_to_piece(token, self.preserved.contains(&token), None);
+        let thought = self.thinking.is_inside();
+        self.thinking.push(&String::from_utf8_lossy(&bytes));
+        self.tokens_reasoning += u64::from(thought || self.thinking.is_inside());
+        let logprob = self.logprobs.map(|top| logprobs::of(logits, token, top, &vocab));
+        let shown = self.text.push(&bytes, logprob);
+        let stopped = shown.stopped;
+        add(delta, shown);
+        stopped
     }
 
-    /// Bytes to text; a character that is cut between tokens waits in the decoder, and one that the
-    /// answer ends within is dropped.
-    fn decode(&mut self, bytes: &[u8]) -> String {
-        let needed = self.decoder.max_utf8_buffer_length(bytes.len()).unwrap_or(usize::MAX);
-        let mut text = String::with_capacity(needed);
-        let _ = self.decoder.decode_to_string(bytes, &mut text, false);
-        text
+    fn finish(&mut self, reason: FinishReason, delta: &mut Delta) -> Event {
+        let (shown, reason) = self.text.finish(reason);
+        add(delta, shown);
+        Event::Finish { choice: self.choice, reason, tokens_reasoning: self.tokens_reasoning }
     }
+
+    fn delta(&self) -> Delta {
+        Delta { choice: self.choice, ..Delta::default() }
+    }
+
+    fn echoed(&self, echo: Echo) -> Delta {
+        Delta { text: echo.text, logprobs: echo.logprobs, ..self.delta() }
+    }
+}
+
+fn add(delta: &mut Delta, shown: Shown) {
+    delta.text.push_str(&shown.said.text);
+    delta.reasoning.push_str(&shown.said.reasoning);
+    delta.tool_calls.extend(shown.said.tool_calls);
+    delta.logprobs.extend(shown.logprobs);
 }

@@ -66,11 +66,10 @@ async fn a_cut_connection_is_resumed_where_it_ended() {
     let starts = starts.lock().expect("not poisoned").clone();
     assert_eq!((starts[0], starts.len()), (0, 3), "{starts:?}");
     assert!(starts.is_sorted() && starts[1] > 0, "{starts:?}");
-    assert_eq!(
-        fs::read_dir(path.parent().expect("deep")).expect("readable").count(),
-        1,
-        "no part is left"
-    );
+    let left = fs::read_dir(path.parent().expect("deep")).expect("readable").count();
+    assert_eq!(left, 2, "the file and its hash, no part");
+    let note = fs::read_to_string(path.with_added_extension("sha256")).expect("readable");
+    assert_eq!(note, format!("{}  model.gguf\n", sha256()));
 }
 
 #[tokio::test]

@@ -107,3 +107,105 @@ fn the_tokenizer_hash_changes_with_the_tokens_and_with_nothing_else() {
     assert_eq!(replace(b"tiny", b"tidy"), replace(b"tiny", b"tiny"));
     assert_ne!(replace(b"<s>", b"<t>"), replace(b"<s>", b"<s>"));
 }
+
+/// A header of these values, with no tensors.
+fn header(values: &[(&str, u32, Vec<u8>)]) -> Gguf {
+    let mut out = b"GGUF".to_vec();
+    out.extend(3_u32.to_le_bytes());
+    out.extend(0_u64.to_le_bytes());
+    out.extend((values.len() as u64).to_le_bytes());
+    for (name, kind, bytes) in values {
+        key(&mut out, name);
+        out.extend(kind.to_le_bytes());
+        out.extend(bytes);
+    }
+    out.resize(out.len().next_multiple_of(32), 0);
+    open(&out).expect("a whole file")
+}
+
+fn text(value: &str) -> Vec<u8> {
+    let mut out = Vec::new();
+    key(&mut out, value);
+    out
+}
+
+fn number(value: u32) -> Vec<u8> {
+    value.to_le_bytes().to_vec()
+}
+
+fn list(kind: u32, items: &[Vec<u8>]) -> Vec<u8> {
+    let head = [kind.to_le_bytes().to_vec(), (items.len() as u64).to_le_bytes().to_vec()];
+    [head.concat(), items.concat()].concat()
+}
+
+/// A decoder with 4 layers of width 64 and 8 heads, 2 of them for keys and values.
+fn decoder() -> Vec<(&'static str, u32, Vec<u8>)> {
+    let tokens: Vec<_> = ["<s>", "a", "<|fim_prefix|>"].map(text).into();
+    vec![
+        ("general.architecture", KIND_STRING, text("llama")),
+        ("llama.block_count", KIND_U32, number(4)),
+        ("llama.embedding_length", KIND_U32, number(64)),
+        ("llama.attention.head_count", KIND_U32, number(8)),
+        ("llama.attention.head_count_kv", KIND_U32, number(2)),
+        ("tokenizer.ggml.tokens", KIND_ARRAY, list(KIND_STRING, &tokens)),
+    ]
+}
+
+#[test]
+fn the_cache_is_counted_from_heads_and_layers() {
+    let with = |name, kind, bytes| {
+        let mut values = decoder();
+        values.retain(|(key, ..)| *key != name);
+        values.push((name, kind, bytes));
+        header(&values).kv_numbers_per_token
+    };
+    let plain = header(&decoder());
+    assert_eq!((plain.width, plain.heads, plain.vocabulary_tokens), (64, 8, 3));
+    assert_eq!(plain.kv_numbers_per_token, 4 * 2 * (8 + 8));
+    assert_eq!(with("llama.attention.key_length", KIND_U32, number(16)), 4 * 2 * (16 + 8));
+    let of_layers = list(KIND_I32, &[0, 2, 0, 4].map(number));
+    assert_eq!(with("llama.attention.head_count_kv", KIND_ARRAY, of_layers), 6 * (8 + 8));
+    assert_eq!(with("llama.block_count", KIND_U32, number(u32::MAX)), 4_096 * 2 * (8 + 8));
+    assert_eq!(with("llama.attention.causal", KIND_BOOL, vec![0]), 0);
+}
+
+#[test]
+fn abilities_follow_from_the_header() {
+    use chainference_chain::Abilities;
+    let with = |more: &[(&'static str, u32, Vec<u8>)]| {
+        header(&[decoder(), more.to_vec()].concat()).abilities
+    };
+    let all = with(&[]);
+    assert!(all.contains(Abilities::CHAT | Abilities::TOOLS | Abilities::STRUCTURED));
+    assert!(all.contains(Abilities::COMPLETIONS | Abilities::LOGPROBS | Abilities::INFILL));
+    assert!(!all.intersects(Abilities::REASONING | Abilities::EMBEDDINGS));
+
+    let thinks = text("{{ '<think>' if enable_thinking }}");
+    let template = ("tokenizer.chat_template", KIND_STRING, thinks);
+    assert!(with(&[template]).contains(Abilities::REASONING));
+    let mut no_gap = decoder();
+    no_gap.pop();
+    assert!(!header(&no_gap).abilities.contains(Abilities::INFILL));
+    let says_so = ("tokenizer.ggml.fim_pre_token_id", KIND_U32, number(2));
+    no_gap.push(says_so);
+    assert!(header(&no_gap).abilities.contains(Abilities::INFILL));
+}
+
+#[test]
+fn a_model_made_to_embed_does_nothing_else() {
+    let pooling = |more: (&'static str, u32, Vec<u8>)| {
+        let mut values = decoder();
+        values.push(more);
+        let gguf = header(&values);
+        let embeds = gguf.abilities == chainference_chain::Abilities::EMBEDDINGS;
+        assert_eq!(embeds, gguf.pooling.is_some());
+        gguf.pooling
+    };
+    let of_type = |kind| pooling(("llama.pooling_type", KIND_U32, number(kind)));
+    assert_eq!(of_type(0), None);
+    assert_eq!(of_type(1), Some(Pooling::Mean));
+    assert_eq!(of_type(2), Some(Pooling::Cls));
+    assert_eq!(of_type(3), Some(Pooling::Last));
+    assert_eq!(of_type(4), None);
+    assert_eq!(pooling(("llama.attention.causal", KIND_BOOL, vec![0])), Some(Pooling::Mean));
+}

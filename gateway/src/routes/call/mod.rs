@@ -1,0 +1,152 @@
+//! What the endpoints that call a model share: a body in, an answer out, whole or streamed.
+
+mod error;
+mod stream;
+
+use axum::{
+    body::{Body, Bytes},
+    http::{HeaderMap, HeaderName, HeaderValue, header},
+    response::{IntoResponse, Response},
+};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use tokio::time::timeout;
+
+use crate::{
+    clock::now_unix_s,
+    limits,
+    openai::{Answers, Call, Facts, Form, Settlement, Tokens, Usage},
+    settlement::{Answer, Ended, Event, Started},
+    state::App,
+};
+pub use error::RouteError;
+use stream::{Sse, SseEvent};
+
+const COST: HeaderName = HeaderName::from_static("x-chainference-cost");
+const JOB: HeaderName = HeaderName::from_static("x-chainference-job");
+const WORKER: HeaderName = HeaderName::from_static("x-chainference-worker");
+const OVERHEAD_MS: HeaderName = HeaderName::from_static("x-chainference-overhead-ms");
+
+/// The request's body, within its bounds of size and time.
+pub async fn read(app: &App, body: Body) -> Result<Bytes, RouteError> {
+    let bytes_max = app.body_bytes_max;
+    let collected = timeout(limits::BODY_DEADLINE, Limited::new(body, bytes_max).collect()).await;
+    match collected.map_err(|_| RouteError::BodyLate)? {
+        Ok(body) => Ok(body.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(RouteError::BodyTooLarge { bytes_max }),
+        Err(_) => Err(RouteError::BodyBroken),
+    }
+}
+
+/// A fresh id for a call: the prefix says of which endpoint.
+pub fn new_id(prefix: &str) -> String {
+    format!("{prefix}-{:032x}", rand::random::<u128>())
+}
+
+/// Makes the call and answers in the form that it asks for.
+pub async fn answer(app: &App, call: Call) -> Result<Response, RouteError> {
+    let Call { request, stream, form } = call;
+    let id = new_id(form.style.id_prefix());
+    let facts =
+        Facts { id: id.clone(), created_unix_s: now_unix_s(), model: request.model.clone() };
+    let answer = app.settlement.call(id, request, stream);
+    if stream { streamed(answer, facts, form).await } else { whole(answer, facts, form).await }
+}
+
+/// Waits for the whole answer.
+async fn whole(mut answer: Answer, facts: Facts, form: Form) -> Result<Response, RouteError> {
+    let mut answers = Answers::new(form.answers);
+    let (started, ended) = collect(&mut answer, form.style.input(), |event| match event {
+        Event::Delta(delta) => answers.take(delta),
+        Event::Finished { choice, reason } => answers.finish(choice, reason),
+        _ => {}
+    })
+    .await?;
+    let facts = Facts { model: started.model.clone(), ..facts };
+    let text = form.whole(&facts, &answers, &usage(&started, &ended));
+    Ok(told(text, &started, &ended))
+}
+
+/// Hands all pieces of an answer to `take`, until its end.
+pub async fn collect(
+    answer: &mut Answer,
+    input: &'static str,
+    mut take: impl FnMut(Event),
+) -> Result<(Started, Ended), RouteError> {
+    let mut told = None;
+    loop {
+        match answer.next().await {
+            Some(Event::Started(started)) => told = Some(started),
+            Some(Event::Ended(ended)) => return Ok((told.ok_or(RouteError::Lost)?, ended)),
+            Some(Event::Failed(failure)) => return Err(RouteError::call(failure, input)),
+            Some(piece) => take(piece),
+            None => return Err(RouteError::Lost),
+        }
+    }
+}
+
+/// A whole answer, with what it cost in its headers.
+pub fn told(text: String, started: &Started, ended: &Ended) -> Response {
+    let mut response = super::json(text);
+    tell(response.headers_mut(), started);
+    response.headers_mut().insert(COST, HeaderValue::from(ended.cost.0));
+    response
+}
+
+/// Answers as the tokens come. What fails before the first one still gets its own status, unless
+/// the client has waited for so long that it needs a sign of life.
+async fn streamed(mut answer: Answer, facts: Facts, form: Form) -> Result<Response, RouteError> {
+    let mut sse = Sse::new(facts, form);
+    let mut headers = HeaderMap::new();
+    match timeout(limits::STREAM_STARTS_AFTER, answer.next()).await {
+        Ok(Some(Event::Failed(failure))) => {
+            return Err(RouteError::call(failure, form.style.input()));
+        }
+        Ok(Some(event)) => {
+            if let Event::Started(started) = &event {
+                tell(&mut headers, started);
+            }
+            sse.take(SseEvent::Call(event));
+        }
+        Ok(None) => return Err(RouteError::Lost),
+        Err(_) => sse.take(SseEvent::Silence),
+    }
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    Ok((headers, Body::from_stream(sse.follow(answer))).into_response())
+}
+
+fn usage(started: &Started, ended: &Ended) -> Usage {
+    Usage::new(tokens(ended), settlement(started, ended))
+}
+
+pub fn tokens(ended: &Ended) -> Tokens {
+    Tokens {
+        prompt: ended.totals.tokens_in,
+        cached: ended.tokens_cached,
+        completion: ended.totals.tokens_out,
+        reasoning: ended.tokens_reasoning,
+    }
+}
+
+pub fn settlement(started: &Started, ended: &Ended) -> Settlement {
+    Settlement {
+        job: started.job.clone(),
+        worker: started.worker.clone(),
+        cost_lamports: ended.cost.0,
+        overhead_ms: milliseconds(started),
+    }
+}
+
+fn tell(headers: &mut HeaderMap, started: &Started) {
+    for (name, value) in [(JOB, &started.job), (WORKER, &started.worker)] {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            headers.insert(name, value);
+        }
+    }
+    headers.insert(OVERHEAD_MS, HeaderValue::from(milliseconds(started)));
+}
+
+fn milliseconds(started: &Started) -> u64 {
+    u64::try_from(started.overhead.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,33 @@
+//! `POST /v1/embeddings`
+
+use axum::{
+    extract::{Request, State},
+    response::Response,
+};
+
+use super::call::{self, RouteError};
+use crate::{
+    openai::{EmbeddingCall, InputUsage, embeddings, parse_embedding},
+    settlement::Event,
+    state::App,
+};
+
+pub async fn create(State(app): State<App>, request: Request) -> Result<Response, RouteError> {
+    let body = call::read(&app, request.into_body()).await?;
+    let EmbeddingCall { request, inputs, encoding } = parse_embedding(&body)?;
+    drop(body);
+    let mut answer = app.settlement.call(call::new_id("embd"), request, false);
+    let mut vectors = vec![Vec::new(); inputs];
+    let (started, ended) = call::collect(&mut answer, "input", |event| {
+        // A worker that leaves one out, or sends one twice, has failed before this.
+        if let Event::Embedding { index, vector } = event
+            && let Some(place) = vectors.get_mut(index as usize)
+        {
+            *place = vector;
+        }
+    })
+    .await?;
+    let usage = InputUsage::new(call::tokens(&ended), call::settlement(&started, &ended));
+    let text = embeddings(&started.model, &vectors, encoding, &usage);
+    Ok(call::told(text, &started, &ended))
+}

@@ -1,0 +1,164 @@
+//! The figures for scripts and for people.
+
+use std::path::Path;
+use std::process::{Command, ExitCode};
+
+use serde_json::{Map, Value, json};
+
+use crate::figures::{Round, Spread};
+use crate::peer::Flags;
+use crate::settings::Settings;
+use crate::workload::Point;
+
+/// The peer's version.
+const PEER: &str = "llama-server of llama-cpp-python 0.3.36";
+
+pub struct Report<'a> {
+    pub settings: &'a Settings,
+    pub flags: Flags,
+    /// Prompts with the same text, of so many.
+    pub same_text: (usize, usize),
+    pub rounds: &'a [(Point, Round)],
+}
+
+/// One line: a name, what it is, and how to read it off a round.
+pub struct Line {
+    pub name: String,
+    pub words: String,
+    pub unit: &'static str,
+    pub ours: Spread,
+    pub theirs: Spread,
+    pub ratio: Spread,
+}
+
+impl Report<'_> {
+    pub fn lines(&self) -> Vec<Line> {
+        let mut lines: Vec<Line> = Point::ALL.into_iter().map(|point| self.speed(point)).collect();
+        lines.insert(4, self.first_token());
+        lines
+    }
+
+    fn of(&self, point: Point) -> impl Iterator<Item = &Round> {
+        self.rounds.iter().filter(move |(of, _)| *of == point).map(|(_, round)| round)
+    }
+
+    fn speed(&self, point: Point) -> Line {
+        let words = match point {
+            Point::Streams(1) => "1 stream".into(),
+            Point::Streams(count) => format!("{count} streams"),
+            Point::SharedPrefix => "prompts that share 90 %, 4 at once".into(),
+        };
+        Line {
+            name: point.name(),
+            words,
+            unit: "tokens/s",
+            ours: Spread::of(self.of(point).map(|round| round.ours.tokens_per_s)),
+            theirs: Spread::of(self.of(point).map(|round| round.theirs.tokens_per_s)),
+            ratio: Spread::of(self.of(point).map(Round::speed_ratio)),
+        }
+    }
+
+    fn first_token(&self) -> Line {
+        let alone = Point::Streams(1);
+        Line {
+            name: "ttft_1".into(),
+            words: "1 stream, first token".into(),
+            unit: "ms",
+            ours: Spread::of(self.of(alone).map(|round| round.ours.first_s * 1e3)),
+            theirs: Spread::of(self.of(alone).map(|round| round.theirs.first_s * 1e3)),
+            ratio: Spread::of(self.of(alone).map(Round::first_ratio)),
+        }
+    }
+
+    pub fn write(&self, folder: &Path) -> std::io::Result<()> {
+        let json = serde_json::to_string_pretty(&self.json())?;
+        std::fs::write(folder.join("worker.json"), json + "\n")?;
+        std::fs::write(folder.join("worker.md"), self.markdown())
+    }
+
+    fn json(&self) -> Value {
+        let lines = self.lines();
+        let by_name = |of: &dyn Fn(&Line) -> Value| -> Map<String, Value> {
+            lines.iter().map(|line| (line.name.clone(), of(line))).collect()
+        };
+        let spreads = |line: &Line| {
+            json!({
+                "unit": line.unit,
+                "ours": line.ours.json(),
+                "theirs": line.theirs.json(),
+                "ratio": line.ratio.json(),
+            })
+        };
+        let (same, of) = self.same_text;
+        json!({
+            "commit": commit(),
+            "peer": PEER,
+            "peer_flags": self.flags.to_string(),
+            "threads": self.settings.threads,
+            "slots": self.settings.slots,
+            "context_tokens": self.settings.context_tokens,
+            "rounds": self.settings.rounds,
+            "ratios": by_name(&|line| json!(line.ratio.median())),
+            "spreads": by_name(&spreads),
+            "load": Spread::of(self.rounds.iter().map(|(_, round)| round.load)).json(),
+            "same_text": { "same": same, "of": of },
+        })
+    }
+
+    pub fn markdown(&self) -> String {
+        let Settings { threads, slots, context_tokens, rounds, .. } = self.settings;
+        let load = Spread::of(self.rounds.iter().map(|(_, round)| round.load));
+        let (same, of) = self.same_text;
+        let rows: String = self.lines().iter().map(Line::row).collect();
+        format!(
+            "Commit {}; {PEER}, `{}`; SmolLM2-135M-Instruct Q4_1; {threads} threads, {slots} slots of {context_tokens} \
+             tokens; {rounds} rounds; load {}.\n\n\
+             | | ours | llama-server | ratio of a round, more is better |\n|---|---|---|---|\n{rows}\n\
+             Medians, with the first and third quartile. The same text at temperature 0, with the same flags: {same} of \
+             {of} prompts.\n",
+            commit(),
+            self.flags,
+            load.text(1),
+        )
+    }
+
+    pub fn verdict(&self) -> ExitCode {
+        let (same, of) = self.same_text;
+        let slow: Vec<Line> =
+            self.lines().into_iter().filter(|line| line.ratio.median() < 1.0).collect();
+        for line in &slow {
+            eprintln!("missed: {}: {:.3}, wanted at least 1", line.name, line.ratio.median());
+        }
+        if same < of {
+            eprintln!("missed: the same text for {same} of {of} prompts");
+        }
+        if slow.is_empty() && same == of { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    }
+}
+
+impl Line {
+    fn row(&self) -> String {
+        let Self { words, unit, ours, theirs, ratio, .. } = self;
+        format!("| {words}, {unit} | {} | {} | {} |\n", ours.text(1), theirs.text(1), ratio.text(2))
+    }
+}
+
+/// Of the last minute, five and fifteen.
+pub fn load() -> [f64; 3] {
+    let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let mut figures = text.split(' ').filter_map(|figure| figure.parse().ok());
+    std::array::from_fn(|_| figures.next().unwrap_or(f64::NAN))
+}
+
+/// Of the checkout, and whether what is measured has changes that are in no commit.
+fn commit() -> String {
+    let git = |args: &[&str]| Command::new("git").args(args).output().ok();
+    let Some(head) = git(&["rev-parse", "--short", "HEAD"]).filter(|head| head.status.success())
+    else {
+        return "unknown".into();
+    };
+    let changes = git(&["diff", "--quiet", "HEAD", "--", ".", "../crates"]);
+    let is_clean = changes.is_some_and(|changes| changes.status.success());
+    let dirty = if is_clean { "" } else { ", changed" };
+    format!("{}{dirty}", String::from_utf8_lossy(&head.stdout).trim())
+}

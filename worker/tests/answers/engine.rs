@@ -1,0 +1,150 @@
+//! The engine that all tests ask.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
+use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
+
+use chainference_protocol::{
+    Chat, Completion, Delta, FinishReason, Message, Prompt, Task, TokenLogprob,
+};
+use chainference_worker::engine::{Engine, EngineError, EngineOptions, Event, Generate};
+use chainference_worker::models::{Hub, ModelSource, ModelStore};
+use serde_json::Value;
+use tokio::runtime::Runtime;
+use tokio_util::sync::CancellationToken;
+
+static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().expect("a runtime"));
+
+static ENGINE: LazyLock<Engine> = LazyLock::new(|| {
+    let exe = env!("CARGO_BIN_EXE_chainference-engine");
+    let mut options = EngineOptions::new(exe.into(), Vec::new(), model());
+    options.queue_max = 64;
+    options.context_tokens = NonZeroU32::new(2048);
+    RUNTIME.block_on(Engine::start(options, CancellationToken::new())).expect("started")
+});
+
+fn model() -> PathBuf {
+    if let Some(path) = std::env::var_os("CHAINFERENCE_TEST_MODEL") {
+        return path.into();
+    }
+    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("models");
+    let store = ModelStore::new(dir, Hub::from_env());
+    let resolved = store.resolve(&ModelSource::Quickstart, &|_| ());
+    RUNTIME.block_on(resolved).expect("the quickstart model can be fetched").path
+}
+
+/// One answer, put together from its deltas.
+#[derive(Clone, Default, PartialEq)]
+pub struct Answer {
+    pub tokens: Vec<u32>,
+    pub text: String,
+    pub reasoning: String,
+    /// Id, name and arguments.
+    pub calls: Vec<(String, String, String)>,
+    pub logprobs: Vec<TokenLogprob>,
+    pub reason: Option<FinishReason>,
+}
+
+impl Answer {
+    fn add(&mut self, delta: Delta) {
+        self.tokens.extend(delta.tokens);
+        self.text.push_str(&delta.text);
+        self.reasoning.push_str(&delta.reasoning);
+        self.logprobs.extend(delta.logprobs);
+        for call in delta.tool_calls {
+            if call.index as usize == self.calls.len() {
+                let (id, name) = (call.id.expect("an id"), call.name.expect("a name"));
+                self.calls.push((id, name, call.arguments));
+            } else {
+                assert!(call.id.is_none() && call.name.is_none(), "given once");
+                self.calls[call.index as usize].2.push_str(&call.arguments);
+            }
+        }
+    }
+
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.text)
+            .unwrap_or_else(|error| panic!("{error} in {:?}", self.text))
+    }
+
+    pub fn arguments(&self, call: usize) -> Value {
+        let arguments = &self.calls[call].2;
+        serde_json::from_str(arguments).unwrap_or_else(|error| panic!("{error} in {arguments:?}"))
+    }
+}
+
+/// The answers to a call, and the prompt tokens that it costs.
+pub struct Answered {
+    pub tokens_in: u64,
+    pub answers: Vec<Answer>,
+}
+
+pub fn try_ask(task: Task) -> Result<Answered, EngineError> {
+    let request = Generate { task, scope: [7; 32], allowed_tokens: u64::MAX };
+    RUNTIME.block_on(async {
+        let mut generation = ENGINE.generate(request).await?;
+        let mut answers: BTreeMap<u32, Answer> = BTreeMap::new();
+        loop {
+            match generation.next().await.expect("the stream goes on until its end")? {
+                Event::Delta(delta) => {
+                    let answer = answers.entry(delta.choice).or_default();
+                    assert!(answer.reason.is_none(), "nothing follows a finish");
+                    answer.add(delta);
+                }
+                Event::Finish { choice, reason, .. } => {
+                    let before = answers.entry(choice).or_default().reason.replace(reason);
+                    assert!(before.is_none(), "one finish each");
+                }
+                Event::End { tokens_out, .. } => {
+                    let told: usize = answers.values().map(|answer| answer.tokens.len()).sum();
+                    assert_eq!(tokens_out, told as u64, "what is billed is what was told");
+                    assert!(answers.values().all(|answer| answer.reason.is_some()));
+                    let tokens_in = generation.tokens_in();
+                    return Ok(Answered { tokens_in, answers: answers.into_values().collect() });
+                }
+                _ => panic!("no embedding was asked for"),
+            }
+        }
+    })
+}
+
+pub fn refused(task: Task) -> String {
+    match try_ask(task) {
+        Ok(_) => panic!("it was not refused"),
+        Err(error @ EngineError::Invalid { .. }) => error.to_string(),
+        Err(error) => panic!("{error}"),
+    }
+}
+
+/// A greedy chat unless changed.
+pub fn chat(question: &str, change: impl FnOnce(&mut Chat)) -> Task {
+    let mut chat = Chat { messages: vec![Message::text("user", question)], ..Chat::default() };
+    chat.decoding.sampling.temperature = Some(0.0);
+    change(&mut chat);
+    Task::Chat(chat)
+}
+
+/// A greedy completion unless changed.
+pub fn completion(prompt: &str, change: impl FnOnce(&mut Completion)) -> Task {
+    let mut completion = Completion {
+        prompts: vec![Prompt::Text(prompt.into())],
+        suffix: None,
+        echo: false,
+        decoding: Default::default(),
+    };
+    completion.decoding.sampling.temperature = Some(0.0);
+    change(&mut completion);
+    Task::Complete(completion)
+}
+
+pub fn ask_all(task: Task) -> Answered {
+    try_ask(task).expect("answered")
+}
+
+/// The one answer.
+pub fn ask(task: Task) -> Answer {
+    let mut answered = ask_all(task);
+    assert_eq!(answered.answers.len(), 1);
+    answered.answers.remove(0)
+}
