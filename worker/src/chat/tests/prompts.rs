@@ -145,6 +145,16 @@ fn what_contradicts_itself_is_refused_by_name() {
     ] {
         assert!(error.starts_with(param), "{error}");
     }
+    let broken = with(|chat| {
+        let arguments = "{\"city\": secret".into();
+        let call = ToolCall { id: "1".into(), name: "weather".into(), arguments };
+        chat.messages.push(Message {
+            role: "assistant".into(),
+            tool_calls: vec![call],
+            ..Message::default()
+        });
+    });
+    assert!(broken.starts_with("messages") && !broken.contains("secret"), "{broken}");
     let foreign = "{% for m in messages %}<turn>{{ m['content'] }}{% endfor %}";
     assert!(refused(foreign, &with_tools(ToolChoice::Auto)).starts_with("tools"));
 }
