@@ -78,21 +78,24 @@ impl Reader {
         }
         // An answer of no known form, as from a model that calls tools in a way of its own: its
         // text is shown as it is, so that nothing is lost.
-        let whole = if is_cut { None } else { self.raw.strip_prefix(&self.text) };
-        let rest = whole.filter(|_| self.calls == 0).unwrap_or_default().to_owned();
-        Said { text: rest, ..Said::default() }
+        Said { text: self.rest().to_owned(), ..Said::default() }
     }
 
     /// What looked like the beginning of a tool call, but the answer ended.
     fn held(&self) -> String {
-        let rest = match self.text.as_str() {
-            _ if self.calls > 0 => return String::new(),
-            "" if self.reasoning.is_empty() => self.raw.as_str(),
-            "" => return String::new(),
-            text => self.raw.rfind(text).map_or("", |at| &self.raw[at + text.len()..]),
-        };
+        let rest = self.rest();
         let is_held = self.marks.iter().any(|mark| mark.starts_with(rest));
         if is_held { rest.to_owned() } else { String::new() }
+    }
+
+    /// What the model wrote after the text that was shown, as long as it called nothing.
+    fn rest(&self) -> &str {
+        match self.text.as_str() {
+            _ if self.calls > 0 => "",
+            "" if self.reasoning.is_empty() => &self.raw,
+            "" => "",
+            text => self.raw.rfind(text).map_or("", |at| &self.raw[at + text.len()..]),
+        }
     }
 
     fn feed(&mut self, piece: &str, is_last: bool) -> Option<Said> {

@@ -142,6 +142,13 @@ fn what_may_become_a_call_is_held_back_and_then_shown_if_it_is_none() {
 }
 
 #[test]
+fn an_answer_of_no_known_form_is_shown_whole() {
+    let form = prepare(LLAMA3, &with_tools(ToolChoice::Auto)).form;
+    let answer = "Braces {like these} are no call.";
+    check(&form, answer, &calls(answer, &[]));
+}
+
+#[test]
 fn arguments_grow_as_they_come() {
     let form = prepare(SMOLLM2, &with_tools(ToolChoice::Auto)).form;
     let mut reader = form.reader().expect("a reader");

@@ -20,8 +20,10 @@ fn the_models_default_system_message_comes_first() {
 #[test]
 fn a_model_without_a_template_gets_chatml() {
     let template = ChatTemplate::new(TemplateSource::default()).expect("a template");
-    let prepared = template.prepare(&chat(&[("user", "Hi")])).ok().expect("prepared");
-    assert_eq!(prepared.prompt, "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n");
+    let prepared = template.prepare(&chat(&[("user", "Hi")]));
+    let prompt = prepared.map(|it| it.prompt);
+    let expected = "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n";
+    assert_eq!(prompt.as_deref(), Ok(expected));
 }
 
 #[test]

@@ -149,7 +149,7 @@ impl World {
             assert!(call.produced <= call.allowed, "nothing beyond the allowance");
             row.push(1);
             self.scheduler.push(work.id, work.choice, 1);
-            if call.produced % ANSWER_MAX as u64 == 0 {
+            if call.produced.is_multiple_of(ANSWER_MAX as u64) {
                 self.end(work.id, work.choice);
             }
         }
