@@ -20,7 +20,7 @@ mod transaction;
 
 pub use chainference::ID as PROGRAM_ID;
 pub use chainference_market::{Lamports, Totals};
-pub use client::{Chain, Clock, Endpoints};
+pub use client::{Chain, Clock, Endpoints, OpenJob};
 pub use error::{ChainError, SubmitError};
 pub use solana_commitment_config::CommitmentConfig;
 pub use solana_commitment_config::CommitmentLevel as Commitment;
@@ -30,5 +30,5 @@ pub use solana_keypair::Keypair;
 pub use solana_pubkey::Pubkey;
 pub use solana_signature::Signature;
 pub use solana_signer::Signer;
-pub use terms::{JobTerms, Quote};
+pub use terms::{JobTerms, Quote, QuoteRequest};
 pub use transaction::{Blockhash, SignError, SignedTransaction};
