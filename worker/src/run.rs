@@ -1,25 +1,30 @@
 //! The worker from start to drain.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chainference_chain::{Chain, Keypair, Signer};
 use chainference_market::limits::{MODEL_BYTES_MAX, QUANTISATION_BYTES_MAX, REVISION_BYTES_MAX};
 use chainference_protocol::WorkerSecret;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::engine::{Engine, EngineOptions};
 use crate::keys::{read_keypair, read_x25519};
 use crate::ledger::Ledger;
 use crate::models::{ModelStore, Resolved};
+use crate::pricing::{self, Demand, PriceTag, Pricing, Shelf};
 use crate::registration::{
-    Identity, ModelOffer, Registered, ensure_offer, ensure_worker, heartbeat, wait_for_market,
+    Identity, ModelOffer, OfferKeys, Registered, ensure_offer, ensure_worker, heartbeat,
+    wait_for_market,
 };
 use crate::routes::{App, Limits, Offered, router};
-use crate::settlement::{Policy, Settings, Settlement};
+use crate::settlement::{Policy, Settings, Settlement, Stall};
 use crate::{Options, WorkerError, metrics, server};
 
+/// What the background gets once it is told to end.
+const TASKS_DRAIN: Duration = Duration::from_secs(2);
 /// What open connections get after the last call has ended.
 const CONNECTIONS_DRAIN: Duration = Duration::from_secs(2);
 
@@ -31,7 +36,7 @@ const CONNECTIONS_DRAIN: Duration = Duration::from_secs(2);
 pub async fn run(options: Options, shutdown: CancellationToken) -> Result<(), WorkerError> {
     let started = shutdown.run_until_cancelled(start(&options, &shutdown)).await;
     let Some(started) = started.transpose()? else { return Ok(()) };
-    let Started { listener, app, background } = started;
+    let Started { listener, app, background, tasks } = started;
 
     let settlement = app.settlement.clone();
     let serving = CancellationToken::new();
@@ -44,6 +49,9 @@ pub async fn run(options: Options, shutdown: CancellationToken) -> Result<(), Wo
     serving.cancel();
     served.await.ok();
     background.cancel();
+    // Each ends at its next await, and with the last of them the ledger is let go of.
+    tasks.close();
+    tokio::time::timeout(TASKS_DRAIN, tasks.wait()).await.ok();
     Ok(())
 }
 
@@ -52,6 +60,7 @@ struct Started {
     app: Arc<App>,
     /// Ends the engine, the heartbeat and the watch: they live as long as calls may run.
     background: CancellationToken,
+    tasks: TaskTracker,
 }
 
 async fn start(options: &Options, shutdown: &CancellationToken) -> Result<Started, WorkerError> {
@@ -62,19 +71,27 @@ async fn start(options: &Options, shutdown: &CancellationToken) -> Result<Starte
         .await
         .map_err(|source| WorkerError::Listen { listen: options.listen, source })?;
     let chain = Chain::new(options.chain.clone(), options.commitment);
-    let background = CancellationToken::new();
+    let (background, tasks) = (CancellationToken::new(), TaskTracker::new());
     let guard = background.clone().drop_guard();
 
     let config = wait_for_market(&chain, options.chain_wait_s).await?;
     let registered = ensure_worker(&chain, &config, &identity(options, &operator, &x25519)).await?;
     // What is owed is claimed from here on, however long the model takes.
-    let settlement =
-        settle(options, &chain, ledger, registered, Arc::clone(&operator), &background).await?;
+    let settlement = settle(options, &chain, ledger, registered, Arc::clone(&operator)).await?;
+    let (watched, sweep_s, until) = (settlement.clone(), options.sweep_s, background.clone());
+    tasks.spawn(async move { watched.watch(sweep_s, until).await });
 
     let (model, engine) = load(options, &background).await?;
     let offer = model_offer(options, &model, &engine);
-    let address = ensure_offer(&chain, &options.owner_key_path, registered, &offer).await?;
-    tokio::spawn(heartbeat(
+    let keys = OfferKeys { owner_path: &options.owner_key_path, operator: &operator };
+    let address = ensure_offer(&chain, keys, registered, &offer).await?;
+    let offered = Offered {
+        address,
+        model_hash: chainference_chain::accounts::model_hash(&offer.model, &offer.quantisation),
+        model: offer.model,
+        prices: PriceTag::new(offer.prices),
+    };
+    tasks.spawn(heartbeat(
         chain.clone(),
         Arc::clone(&operator),
         registered.worker,
@@ -84,7 +101,7 @@ async fn start(options: &Options, shutdown: &CancellationToken) -> Result<Starte
     tracing::info!(
         listen = %options.listen,
         worker = %registered.worker,
-        model = offer.model,
+        model = offered.model,
         "worker ready"
     );
     let app = App {
@@ -95,21 +112,59 @@ async fn start(options: &Options, shutdown: &CancellationToken) -> Result<Starte
         x25519,
         owner: registered.owner,
         worker: registered.worker,
-        offer: Offered {
-            address,
-            model_hash: chainference_chain::accounts::model_hash(&offer.model, &offer.quantisation),
-            model: offer.model,
-            prices: offer.prices,
-        },
+        offer: offered,
         limits: Limits {
             serve_max_s: options.serve_max_s,
             voucher_timeout: Duration::from_secs(options.voucher_timeout_s.into()),
             call_max: Duration::from_secs(options.call_max_s.into()),
+            first_token_max: Duration::from_secs(options.first_token_max_s.into()),
+            idle_max: Duration::from_secs(options.idle_max_s.into()),
+            seats: options.slots.get() as usize + options.queue_max as usize,
+            slots: options.slots.get() as usize,
         },
         metrics: metrics::install(),
+        began: Instant::now(),
     };
+    trade(options, &app, &tasks, shutdown);
     guard.disarm();
-    Ok(Started { listener, app: Arc::new(app), background })
+    Ok(Started { listener, app: Arc::new(app), background, tasks })
+}
+
+/// What is done for an offer beside answering requests: open jobs, and prices that follow demand.
+fn trade(options: &Options, app: &App, tasks: &TaskTracker, shutdown: &CancellationToken) {
+    let offer = &app.offer;
+    if options.market_poll_s > 0 {
+        let engine = app.engine.clone();
+        let stall = Stall {
+            owner: app.owner,
+            offer: offer.address,
+            model_hash: offer.model_hash,
+            prices: offer.prices.clone(),
+            serve_max_s: options.serve_max_s,
+            room: Box::new(move || if engine.is_ready() { engine.free_seats() } else { 0 }),
+        };
+        let every = Duration::from_secs(options.market_poll_s.into());
+        let (settlement, until) = (app.settlement.clone(), shutdown.clone());
+        tasks.spawn(async move { settlement.watch_market(stall, every, until).await });
+    }
+    if let Pricing::Utilisation { every_s } = options.pricing {
+        let engine = app.engine.clone();
+        let seats = app.limits.seats;
+        let demand = Demand {
+            base: options.prices,
+            floor: options.price_floor(),
+            slots: options.slots.get() as usize,
+            busy: Box::new(move || seats.saturating_sub(engine.free_seats())),
+        };
+        let shelf = Shelf {
+            chain: app.chain.clone(),
+            operator: Arc::clone(&app.operator),
+            worker: app.worker,
+            offer: offer.address,
+            tag: offer.prices.clone(),
+        };
+        tasks.spawn(pricing::follow(shelf, demand, every_s, shutdown.clone()));
+    }
 }
 
 fn identity<'a>(
@@ -125,14 +180,13 @@ fn identity<'a>(
     }
 }
 
-/// Takes up the jobs of the ledger and watches them.
+/// Takes up the jobs of the ledger.
 async fn settle(
     options: &Options,
     chain: &Chain,
     ledger: Ledger,
     registered: Registered,
     operator: Arc<Keypair>,
-    background: &CancellationToken,
 ) -> Result<Settlement, WorkerError> {
     let clock = chain.clock().await.map_err(crate::registration::RegistrationError::from)?;
     tracing::debug!(operator = %operator.pubkey(), slot = clock.slot, "settlement begins");
@@ -143,16 +197,18 @@ async fn settle(
             idle_s: options.idle_claim_s.into(),
             patience_s: i64::from(options.voucher_timeout_s.min(options.drain_s / 2)),
             claim_margin_s: options.claim_margin_s.into(),
+            part_min: options.part_claim_min,
             slack_in_tokens: options.slack_in_tokens(),
         },
         jobs_max: options.jobs_max,
         jobs_per_client_max: options.jobs_per_client_max,
         credit_max: options.credit_max,
+        unpaid_in_max: options.unpaid_in_max(),
+        unfinal_max: options.unfinal_max(),
+        claim_company: Duration::from_secs(options.claim_company_s.into()),
+        clients: options.clients.clone(),
     };
-    let settlement = Settlement::restore(chain.clone(), ledger, settings, clock.unix_s).await?;
-    let (watched, sweep_s, until) = (settlement.clone(), options.sweep_s, background.clone());
-    tokio::spawn(async move { watched.watch(sweep_s, until).await });
-    Ok(settlement)
+    Ok(Settlement::restore(chain.clone(), ledger, settings, clock.unix_s).await?)
 }
 
 async fn load(
@@ -186,7 +242,7 @@ fn model_offer(options: &Options, model: &Resolved, engine: &Engine) -> ModelOff
         gguf_sha256: model.sha256,
         tokenizer_sha256: model.tokenizer_sha256,
         context_tokens: engine.facts().context_tokens,
-        prices: options.prices,
+        prices: options.price_floor().raise(options.prices),
     }
 }
 

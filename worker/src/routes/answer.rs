@@ -56,6 +56,8 @@ pub(crate) struct Answer {
     first_token: Option<Instant>,
     /// Since when the next token waits for a voucher.
     unpaid_since: Option<Instant>,
+    /// Since when the engine, free to go on, has said nothing.
+    silent_since: Instant,
 }
 
 impl Answer {
@@ -67,7 +69,18 @@ impl Answer {
         frames: mpsc::Sender<String>,
     ) -> Self {
         let (sent, began) = (Totals::ZERO, Instant::now());
-        Self { app, job, call, sealer, frames, sent, began, first_token: None, unpaid_since: None }
+        Self {
+            app,
+            job,
+            call,
+            sealer,
+            frames,
+            sent,
+            began,
+            first_token: None,
+            unpaid_since: None,
+            silent_since: began,
+        }
     }
 
     /// Runs the call to its end, whatever becomes of the request that began it. `accepted` hears
@@ -106,7 +119,7 @@ impl Answer {
         let generation =
             async { self.app.engine.generate(generate).await.map_err(RouteError::from) };
         let ((), generation) = tokio::try_join!(stored, generation)?;
-        self.job.accept_input(generation.tokens_in())?;
+        self.app.settlement.accept_input(&self.job, generation.tokens_in())?;
         self.sent.tokens_in = generation.tokens_in();
         Ok(generation)
     }
@@ -158,7 +171,8 @@ impl Answer {
                             allowed_tokens = allow;
                             generation.allow(allow);
                         }
-                        next(&mut generation, &mut changes).await
+                        let left = self.silence_max().saturating_sub(self.silent_since.elapsed());
+                        next(&mut generation, &mut changes, left).await
                     }
                     Gate::Wait => tokio::select! {
                         event = generation.next() => Next::Event(event),
@@ -168,6 +182,9 @@ impl Answer {
                     Gate::Closed => return Err(Break::JobOver),
                 },
             };
+            if matches!(next, Next::Event(_)) {
+                self.silent_since = Instant::now();
+            }
             match next {
                 Next::Changed => {}
                 Next::Event(Some(Ok(engine::Event::Delta { tokens, text }))) => {
@@ -209,17 +226,28 @@ impl Answer {
     /// Waits for the job to change; a client that sends no voucher in time has left.
     async fn voucher(&mut self, changes: &mut watch::Receiver<()>) -> Result<(), Break> {
         let since = *self.unpaid_since.get_or_insert_with(Instant::now);
-        let left = self.app.limits.voucher_timeout.saturating_sub(since.elapsed());
-        match tokio::time::timeout(left, changes.changed()).await {
+        let patience = self.app.settlement.patience(&self.job, self.app.limits.voucher_timeout);
+        let left = patience.saturating_sub(since.elapsed());
+        let changed = tokio::time::timeout(left, changes.changed()).await;
+        self.silent_since = Instant::now(); // it was us who kept the engine waiting
+        match changed {
             Ok(Ok(())) => Ok(()),
             _ => Err(Break::Unpaid),
         }
     }
 
+    /// How long the engine may say nothing: before the first token others may come first.
+    fn silence_max(&self) -> Duration {
+        let limits = &self.app.limits;
+        if self.first_token.is_none() { limits.first_token_max } else { limits.idle_max }
+    }
+
     async fn end(&mut self, reason: FinishReason) -> Result<(), Break> {
         self.send(&Frame::Finish { choice: 0, reason, tokens_reasoning: 0 }).await?;
         let receipt = self.receipt(ReceiptKind::End);
-        self.send(&Frame::End { tokens_cached: 0, receipt }).await
+        let tokens_cached = 0;
+        metrics::tokens_cached(tokens_cached);
+        self.send(&Frame::End { tokens_cached, receipt }).await
     }
 
     /// Tells the client why, where there is one, and names the outcome.
@@ -282,8 +310,13 @@ enum Passed {
     StakeUsed,
 }
 
-async fn next(generation: &mut Generation, changes: &mut watch::Receiver<()>) -> Next {
+async fn next(
+    generation: &mut Generation,
+    changes: &mut watch::Receiver<()>,
+    silence_left: Duration,
+) -> Next {
     tokio::select! {
+        () = tokio::time::sleep(silence_left) => Next::Event(Some(Err(EngineError::Silent))),
         event = generation.next() => Next::Event(event),
         _ = changes.changed() => Next::Changed,
     }
