@@ -5,3 +5,4 @@ mod calls;
 mod crashes;
 mod life;
 mod money;
+mod operator;
