@@ -3,7 +3,9 @@
 
 mod common;
 
-use chainference_chain::accounts::{Filters, Preferred, PublishArgs, SetDelegateArgs};
+use std::collections::BTreeSet;
+
+use chainference_chain::accounts::{Filters, JobStatus, Preferred, PublishArgs, SetDelegateArgs};
 use chainference_chain::instruction::{self, Compared};
 use chainference_chain::{
     Instruction, Keypair, Lamports, Pubkey, SignError, SignedTransaction, Signer,
@@ -145,4 +147,43 @@ fn as_many_claims_as_a_transaction_carries() {
     assert!(counts[0] > 5 && counts[1] > 5, "{counts:?}");
     market.check_books();
     market.check_conservation();
+}
+
+/// All accounts that the steps of a job's life write, from its publish to its close.
+fn written(market: &mut Market, client: &Client, worker: &Provider) -> BTreeSet<Pubkey> {
+    let (terms, session) = market.terms_between(client, worker);
+    let job = TestJob { address: terms.job(), session, terms };
+    let (key, vault) = (client.gateway.pubkey(), client.vault());
+    let claim = |totals, is_final| instruction::claim(&job.claim(Some(totals), is_final));
+    let steps = [
+        (&client.gateway, instruction::publish(&key, &vault, publish_args(&job.terms))),
+        (&worker.operator, market.lock_instruction(&job)),
+        (&client.gateway, instruction::top_up(&key, &vault, &job.address, Lamports(1))),
+        (&worker.operator, claim(PAID, false)),
+        (&client.gateway, instruction::finish(&key, &vault, &job.address)),
+        (&worker.operator, claim(totals(20_000, 0), true)),
+        (&client.gateway, market.close_instruction(&job, &key, OK)),
+    ];
+    let mut written = BTreeSet::new();
+    for (signer, step) in steps {
+        written
+            .extend(step.accounts.iter().filter(|meta| meta.is_writable).map(|meta| meta.pubkey));
+        if market.exists(&job.address) && market.load_job(&job).status() == JobStatus::Settled {
+            market.warp_past_closing();
+        }
+        market.send(&[step], signer, &[]).unwrap();
+    }
+    assert!(written.is_superset(&[job.address, vault, worker.worker()].into()));
+    written
+}
+
+/// The chain runs side by side what writes no common account: nothing that the market has one of may be in a job's way.
+#[test]
+fn jobs_of_different_parties_write_no_common_account() {
+    let mut market = Market::new();
+    let (client, worker) = (market.client(), market.provider());
+    let (second_client, second_worker) = (market.second_client(), market.second_provider());
+    let ours = written(&mut market, &client, &worker);
+    let theirs = written(&mut market, &second_client, &second_worker);
+    assert!(ours.is_disjoint(&theirs), "{:?}", ours.intersection(&theirs));
 }

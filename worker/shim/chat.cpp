@@ -64,18 +64,40 @@ static std::string root_line(const std::string & grammar, std::size_t & at) {
     return grammar.substr(at, grammar.find('\n', at) - at);
 }
 
-// A grammar of nothing but tool calls. What llama.cpp makes for a required call lets prose come first. The lazy grammar's root names
-// the rules of the calls alone, but some formats let it match nothing: so that root, over the rules of the required call.
-static std::string calls_only(const std::string & required, const std::string & lazy) {
-    std::size_t at = 0;
-    std::string root = root_line(lazy, at);
-    // "tool-calls" holds "tool-call" where both are there: one call alone would lack its section's marks.
-    if (root.find("tool-calls") != std::string::npos) {
-        root = "root ::= tool-calls";
+// The definition of a rule, empty if the grammar has none of that name.
+static std::string rule_of(const std::string & grammar, const std::string & name) {
+    const std::string head = "\n" + name + " ::= ";
+    const auto        at   = ("\n" + grammar).find(head);
+    if (at == std::string::npos) {
+        return "";
     }
-    const std::string old = root_line(required, at);
-    std::string       grammar = required;
-    return grammar.replace(at, old.size(), root);
+    const auto from = at + head.size() - 1;
+    return grammar.substr(from, grammar.find('\n', from) - from);
+}
+
+// The root of a grammar that begins with the tool calls themselves. "tool-calls" holds "tool-call" where both are there: as its section,
+// whose marks one call alone would lack, or as a repetition, which is more than was allowed if there may be one call only.
+static std::string calls_root(const std::string & grammar, bool parallel) {
+    const auto calls = rule_of(grammar, "tool-calls");
+    const auto call  = rule_of(grammar, "tool-call");
+    const bool repeats = calls.size() > 2 && calls.compare(calls.size() - 2, 2, ")+") == 0;
+    if (!calls.empty() && !(repeats && !parallel && !call.empty())) {
+        return "root ::= tool-calls";
+    }
+    return call.empty() ? "" : "root ::= tool-call";
+}
+
+// Makes a grammar begin with the tool calls: what llama.cpp makes for a required call lets prose come first. Formats with rules of other
+// names tell them in the root of their lazy grammar.
+static std::string calls_only(const std::string & grammar, const std::string & lazy, bool parallel) {
+    std::size_t at   = 0;
+    std::string root = calls_root(grammar, parallel);
+    if (root.empty()) {
+        root = root_line(lazy, at);
+    }
+    const std::string old = root_line(grammar, at);
+    std::string       only = grammar;
+    return only.replace(at, old.size(), root);
 }
 
 // Lets only tool calls through: all of `tools`, or the one that is named. The prompt still shows all.
@@ -93,11 +115,11 @@ static void force_calls(const common_chat_templates * templates, common_chat_tem
     const auto required = common_chat_templates_apply(templates, inputs);
     inputs.tool_choice  = COMMON_CHAT_TOOL_CHOICE_AUTO;
     const auto lazy     = common_chat_templates_apply(templates, inputs);
-    if (required.grammar.empty() || lazy.grammar.empty()) {
+    if (required.grammar.empty()) {
         throw std::runtime_error("this model's chat template has no form of tool calls that can be forced");
     }
     params.parser       = required.parser;
-    params.grammar      = calls_only(required.grammar, lazy.grammar);
+    params.grammar      = calls_only(required.grammar, lazy.grammar, inputs.parallel_tool_calls);
     params.grammar_lazy = false;
 }
 
@@ -229,6 +251,8 @@ bool chainference_chat_apply(const common_chat_templates * templates, const char
         auto       params = common_chat_templates_apply(templates, inputs);
         if (inputs.tool_choice == COMMON_CHAT_TOOL_CHOICE_REQUIRED) {
             force_calls(templates, inputs, json.at("named_tool").get<std::string>(), params);
+        } else if (params.grammar_lazy) {
+            params.grammar = calls_only(params.grammar, params.grammar, inputs.parallel_tool_calls);
         }
         return params_to_json(params).dump();
     });

@@ -36,26 +36,29 @@ use settings::Settings;
 use workload::{Figure, Point, Target};
 
 fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
-    let settings = Settings::from_env()?;
+    let mut settings = Settings::from_env()?;
     std::fs::create_dir_all(&settings.folder)?;
     // Apart, as two processes would be: the worker's tasks get no help from the client's threads.
     let serving = tokio::runtime::Runtime::new()?;
     let asking = tokio::runtime::Runtime::new()?;
+    let flags = asking.block_on(choose(&settings))?;
+    println!("llama-server: {flags}");
+    // Both with what suits the workloads: it is slower with long contexts and faster with short ones.
+    settings.tuning.flash_attention.get_or_insert(flags.flash_attention);
     let ours = serving.block_on(serving.spawn(Ours::start(settings.clone())))?;
-    let outcome = asking.block_on(run(&settings, ours));
+    let outcome = asking.block_on(run(&settings, ours, flags));
     serving.shutdown_background();
     outcome
 }
 
-async fn run(settings: &Settings, ours: Ours) -> Result<ExitCode, Box<dyn std::error::Error>> {
+async fn run(
+    settings: &Settings,
+    ours: Ours,
+    flags: Flags,
+) -> Result<ExitCode, Box<dyn std::error::Error>> {
     let ours = Target::Ours(ours);
     let mut rng = StdRng::seed_from_u64(settings.seed);
     let same_text = compare_texts(settings, &ours, &mut rng).await?;
-    let flags = match settings.peer_flags {
-        Some(flags) => flags,
-        None => best_flags(settings, &mut rng).await?,
-    };
-    println!("llama-server: {flags}");
     let theirs = Target::Peer(Peer::start(settings, flags).await?);
     let mut rounds = Vec::new();
     for number in 0..=settings.rounds {
@@ -107,7 +110,9 @@ async fn compare_texts(
     ours: &Target,
     rng: &mut StdRng,
 ) -> Result<(usize, usize), Box<dyn std::error::Error>> {
-    let theirs = Target::Peer(Peer::start(settings, Flags::AS_OURS).await?);
+    let flash_attention = settings.tuning.flash_attention.unwrap_or(false);
+    let flags = Flags { flash_attention, ..Flags::AS_OURS };
+    let theirs = Target::Peer(Peer::start(settings, flags).await?);
     let mut same = 0;
     for number in 0..settings.texts {
         let prompt = prompts::story(rng);
@@ -125,10 +130,11 @@ async fn compare_texts(
 }
 
 /// The peer's flags with which it does best over all points, from a few rounds against each other.
-async fn best_flags(
-    settings: &Settings,
-    rng: &mut StdRng,
-) -> Result<Flags, Box<dyn std::error::Error>> {
+async fn choose(settings: &Settings) -> Result<Flags, Box<dyn std::error::Error>> {
+    if let Some(flags) = settings.peer_flags {
+        return Ok(flags);
+    }
+    let rng = &mut StdRng::seed_from_u64(settings.seed);
     let mut scores = Vec::new();
     for flags in Flags::TRIED {
         scores.push((flags, Target::Peer(Peer::start(settings, flags).await?), 0.0));

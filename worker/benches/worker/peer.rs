@@ -14,7 +14,7 @@ use crate::workload::{Answer, Failed};
 /// What of the peer is tried; the rest is the same as ours, or its default.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Flags {
-    flash_attention: bool,
+    pub flash_attention: bool,
     /// Whether waiting threads sleep (ours do) or spin, which is OpenMP's default.
     passive: bool,
     /// One stretch of KV cache for all slots.
@@ -79,8 +79,7 @@ impl Peer {
             command.env("OMP_WAIT_POLICY", "passive");
         }
         let process = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
-        let peer =
-            Self { process, http: reqwest::Client::new(), url: format!("http://127.0.0.1:{port}") };
+        let peer = Self { process, http: http()?, url: format!("http://127.0.0.1:{port}") };
         let deadline = Instant::now() + Duration::from_secs(60);
         while !peer.is_up().await {
             if Instant::now() > deadline {
@@ -121,6 +120,12 @@ impl Peer {
         }
         Ok(answer)
     }
+}
+
+/// It closes idle connections as it likes, so none is used twice; making one takes a tenth of a
+/// millisecond here.
+fn http() -> reqwest::Result<reqwest::Client> {
+    reqwest::Client::builder().pool_max_idle_per_host(0).build()
 }
 
 fn take(answer: &mut Answer, event: &[u8], began: Instant) -> Result<(), Failed> {

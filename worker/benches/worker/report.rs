@@ -94,6 +94,7 @@ impl Report<'_> {
             "commit": commit(),
             "peer": PEER,
             "peer_flags": self.flags.to_string(),
+            "our_tuning": self.settings.tuning,
             "threads": self.settings.threads,
             "slots": self.settings.slots,
             "context_tokens": self.settings.context_tokens,
@@ -111,13 +112,14 @@ impl Report<'_> {
         let (same, of) = self.same_text;
         let rows: String = self.lines().iter().map(Line::row).collect();
         format!(
-            "Commit {}; {PEER}, `{}`; SmolLM2-135M-Instruct Q4_1; {threads} threads, {slots} slots of {context_tokens} \
+            "Commit {}; {PEER}, `{}`; ours with flash attention {}; SmolLM2-135M-Instruct Q4_1; {threads} threads, {slots} slots of {context_tokens} \
              tokens; {rounds} rounds; load {}.\n\n\
              | | ours | llama-server | ratio of a round, more is better |\n|---|---|---|---|\n{rows}\n\
              Medians, with the first and third quartile. The same text at temperature 0, with the same flags: {same} of \
              {of} prompts.\n",
             commit(),
             self.flags,
+            if self.settings.tuning.flash_attention == Some(true) { "on" } else { "off" },
             load.text(1),
         )
     }

@@ -21,7 +21,7 @@ pub struct Settings {
     pub seed: u64,
     /// `None`: the best are found out first.
     pub peer_flags: Option<Flags>,
-    /// Ours, to try something; what is shipped is the default.
+    /// Ours, to try something. Flash attention, unless said here, is as the peer does best with.
     pub tuning: Tuning,
 }
 

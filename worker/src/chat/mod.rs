@@ -99,7 +99,13 @@ impl ChatTemplate {
             Some(templates) if tells_of_tools => templates,
             _ => &self.plain,
         };
-        let applied = templates.apply(&request::to_json(chat)).map_err(ChatError::Template)?;
+        let applied = templates.apply(&request::to_json(chat)).map_err(|reason| {
+            // llama.cpp would quote from the call: what a client says belongs in no error.
+            match request::has_broken_arguments(chat) {
+                true => invalid("messages", "the arguments of a tool call are no JSON"),
+                false => ChatError::Template(reason),
+            }
+        })?;
         Prepared::read(&applied, chat)
     }
 }

@@ -56,6 +56,8 @@ pub struct Form {
     pub stops: Vec<String>,
     thinking_start: String,
     thinking_ends: Vec<String>,
+    /// What tool calls begin with.
+    marks: Vec<String>,
 }
 
 impl Form {
@@ -64,7 +66,8 @@ impl Form {
     /// # Errors
     /// llama.cpp can't read its own parser: never seen.
     pub fn reader(&self) -> Result<Reader, ChatError> {
-        Reader::new(self.format, &self.parser, &self.generation_prompt).map_err(ChatError::Template)
+        Reader::new(self.format, &self.parser, &self.generation_prompt, self.marks.clone())
+            .map_err(ChatError::Template)
     }
 
     /// Follows one answer's thoughts, which may have begun in the prompt.
@@ -112,6 +115,12 @@ impl Prepared {
                 stops: applied.stops,
                 thinking_start: applied.thinking_start,
                 thinking_ends: applied.thinking_ends,
+                marks: applied
+                    .triggers
+                    .into_iter()
+                    .filter(|it| it.kind == WORD)
+                    .map(|it| it.value)
+                    .collect(),
             },
         })
     }
@@ -137,13 +146,17 @@ fn grammar(applied: &Applied, chat: &Chat) -> Option<Grammar> {
     Some(Grammar { text: applied.grammar.clone(), start, param })
 }
 
-/// By llama.cpp's `common_grammar_trigger_type`; 0, a token, is never written by a template.
+// llama.cpp's `common_grammar_trigger_type`; 0, a token, is never written by a template.
+const WORD: i32 = 1;
+const PATTERN: i32 = 2;
+const PATTERN_FULL: i32 = 3;
+
 fn trigger(trigger: &AppliedTrigger) -> Option<Trigger> {
     let value = trigger.value.clone();
     match trigger.kind {
-        1 => Some(Trigger::Word(value)),
-        2 => Some(Trigger::Pattern(value)),
-        3 => {
+        WORD => Some(Trigger::Word(value)),
+        PATTERN => Some(Trigger::Pattern(value)),
+        PATTERN_FULL => {
             let anchored = value.trim_start_matches('^').trim_end_matches('$');
             Some(Trigger::Pattern(format!("^{anchored}$")))
         }

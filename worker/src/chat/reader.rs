@@ -26,7 +26,10 @@ pub struct Reader {
     raw: String,
     /// The text that was shown.
     text: String,
+    reasoning: String,
     calls: u32,
+    /// What tool calls begin with.
+    marks: Vec<String>,
 }
 
 /// As the shim writes it: one change of the message.
@@ -44,9 +47,15 @@ struct Change {
 }
 
 impl Reader {
-    pub(super) fn new(format: i32, parser: &str, prompt: &str) -> Result<Self, String> {
+    pub(super) fn new(
+        format: i32,
+        parser: &str,
+        prompt: &str,
+        marks: Vec<String>,
+    ) -> Result<Self, String> {
         let answer = RawAnswer::new(format, parser, prompt)?;
-        Ok(Self { answer, raw: String::new(), text: String::new(), calls: 0 })
+        let [raw, text, reasoning] = [(); 3].map(|()| String::new());
+        Ok(Self { answer, raw, text, reasoning, calls: 0, marks })
     }
 
     /// How many tool calls the answer has so far.
@@ -63,14 +72,30 @@ impl Reader {
 
     /// The rest, once the answer is complete; `is_cut` when it ended before the model ended it.
     pub fn finish(&mut self, is_cut: bool) -> Said {
-        if let Some(said) = self.feed("", !is_cut) {
+        if let Some(mut said) = self.feed("", !is_cut) {
+            said.text.push_str(&self.held());
             return said;
         }
         // An answer of no known form, as from a model that calls tools in a way of its own: its
         // text is shown as it is, so that nothing is lost.
-        let whole = if is_cut { None } else { self.raw.strip_prefix(&self.text) };
-        let rest = whole.filter(|_| self.calls == 0).unwrap_or_default().to_owned();
-        Said { text: rest, ..Said::default() }
+        Said { text: self.rest().to_owned(), ..Said::default() }
+    }
+
+    /// What looked like the beginning of a tool call, but the answer ended.
+    fn held(&self) -> String {
+        let rest = self.rest();
+        let is_held = self.marks.iter().any(|mark| mark.starts_with(rest));
+        if is_held { rest.to_owned() } else { String::new() }
+    }
+
+    /// What the model wrote after the text that was shown, as long as it called nothing.
+    fn rest(&self) -> &str {
+        match self.text.as_str() {
+            _ if self.calls > 0 => "",
+            "" if self.reasoning.is_empty() => &self.raw,
+            "" => "",
+            text => self.raw.rfind(text).map_or("", |at| &self.raw[at + text.len()..]),
+        }
     }
 
     fn feed(&mut self, piece: &str, is_last: bool) -> Option<Said> {
@@ -83,6 +108,7 @@ impl Reader {
             said.tool_calls.extend(self.call(change));
         }
         self.text.push_str(&said.text);
+        self.reasoning.push_str(&said.reasoning);
         Some(said)
     }
 

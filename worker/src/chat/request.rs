@@ -13,6 +13,12 @@ pub(super) fn has_calls(chat: &Chat) -> bool {
     chat.messages.iter().any(|message| !message.tool_calls.is_empty() || message.role == "tool")
 }
 
+/// Whether an earlier call's arguments can't be read.
+pub(super) fn has_broken_arguments(chat: &Chat) -> bool {
+    let mut calls = chat.messages.iter().flat_map(|message| &message.tool_calls);
+    calls.any(|call| serde_json::from_str::<Value>(&call.arguments).is_err())
+}
+
 pub(super) fn to_json(chat: &Chat) -> String {
     let variables = &chat.template_variables;
     let mut request = json!({

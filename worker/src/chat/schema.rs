@@ -2,7 +2,7 @@
 //! that is refused by name, so that "strict" means strict.
 
 use chainference_protocol::Tool;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::shim;
 
@@ -99,6 +99,9 @@ fn walk(schema: &Value, path: &str) -> Result<(), String> {
     {
         return Err(format!("{key} beside pattern at {path} can't be forced by a grammar"));
     }
+    if object.get("pattern").is_some_and(|pattern| !is_known_pattern(pattern)) {
+        return Err(format!("the pattern at {path} can't be forced by a grammar"));
+    }
     let ignored_beside = |key: &str, others: &[&str]| {
         let beside = others.iter().find(has).filter(|_| object.contains_key(key));
         beside.map(|beside| format!("{key} beside {beside} at {path} can't be forced by a grammar"))
@@ -112,6 +115,13 @@ fn walk(schema: &Value, path: &str) -> Result<(), String> {
     }
     required(schema, path)?;
     children(schema, path)
+}
+
+/// llama.cpp takes any string where it doesn't know a pattern's form.
+fn is_known_pattern(pattern: &Value) -> bool {
+    let grammar =
+        shim::schema_grammar(&json!({ "type": "string", "pattern": pattern }).to_string());
+    grammar.is_ok_and(|grammar| !grammar.lines().any(|line| line == "root ::= string"))
 }
 
 /// Every required property must be described: only those are asked for.
@@ -142,8 +152,6 @@ fn children(schema: &Value, path: &str) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]
@@ -169,7 +177,8 @@ mod tests {
             (json!({ "type": "array", "uniqueItems": true }), "uniqueItems"),
             (json!({ "type": "number", "minimum": 1.5 }), "minimum"),
             (json!({ "type": "string", "format": "email" }), "email"),
-            (json!({ "type": "string", "pattern": "abc" }), "attern"),
+            (json!({ "type": "string", "pattern": "abc" }), "pattern"),
+            (json!({ "type": "string", "pattern": "^(?=a)b$" }), "pattern"),
             (json!({ "type": "object", "required": ["x"] }), "x"),
             (json!({ "properties": { "a": { "not": {} } } }), "#/properties/a"),
             (json!({ "anyOf": [{ "type": "string" }], "required": [] }), "required"),

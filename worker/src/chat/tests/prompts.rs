@@ -20,8 +20,10 @@ fn the_models_default_system_message_comes_first() {
 #[test]
 fn a_model_without_a_template_gets_chatml() {
     let template = ChatTemplate::new(TemplateSource::default()).expect("a template");
-    let prepared = template.prepare(&chat(&[("user", "Hi")])).ok().expect("prepared");
-    assert_eq!(prepared.prompt, "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n");
+    let prepared = template.prepare(&chat(&[("user", "Hi")]));
+    let prompt = prepared.map(|it| it.prompt);
+    let expected = "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n";
+    assert_eq!(prompt.as_deref(), Ok(expected));
 }
 
 #[test]
@@ -145,6 +147,16 @@ fn what_contradicts_itself_is_refused_by_name() {
     ] {
         assert!(error.starts_with(param), "{error}");
     }
+    let broken = with(|chat| {
+        let arguments = "{\"city\": secret".into();
+        let call = ToolCall { id: "1".into(), name: "weather".into(), arguments };
+        chat.messages.push(Message {
+            role: "assistant".into(),
+            tool_calls: vec![call],
+            ..Message::default()
+        });
+    });
+    assert!(broken.starts_with("messages") && !broken.contains("secret"), "{broken}");
     let foreign = "{% for m in messages %}<turn>{{ m['content'] }}{% endfor %}";
     assert!(refused(foreign, &with_tools(ToolChoice::Auto)).starts_with("tools"));
 }

@@ -1,5 +1,7 @@
 //! The front desk: requests in, orders for the engine loop out.
 
+use std::fs::OpenOptions;
+use std::io;
 use std::sync::mpsc::Sender;
 
 use super::super::wire::{Reply, Request};
@@ -40,7 +42,7 @@ fn order(model: &Model, output: &Output, request: Request) -> Option<Order> {
         Request::Allow { id, tokens_out } => Some(Order::Allow { id, tokens_out }),
         Request::Cancel { id } => Some(Order::Cancel { id }),
         Request::Generate { id, request } => {
-            let (reply, order) = match ready(model, *request) {
+            let (reply, order) = match quietly(|| ready(model, *request)) {
                 Ok(ready) => {
                     let (tokens_in, ready) = (ready.tokens_in, Box::new(ready));
                     (Reply::Accepted { id, tokens_in }, Some(Order::Start { id, ready }))
@@ -56,4 +58,21 @@ fn order(model: &Model, output: &Output, request: Request) -> Option<Order> {
             None
         }
     }
+}
+
+/// llama.cpp prints grammars and schemas that it can't read to stderr, and with them what a client
+/// asked: for that moment stderr leads nowhere.
+fn quietly<T>(run: impl FnOnce() -> T) -> T {
+    let silence = || -> io::Result<std::os::fd::OwnedFd> {
+        let nowhere = OpenOptions::new().write(true).open("/dev/null")?;
+        let stderr = nix::unistd::dup(io::stderr())?;
+        nix::unistd::dup2_stderr(nowhere)?;
+        Ok(stderr)
+    };
+    let stderr = silence();
+    let result = run();
+    if let Ok(stderr) = stderr {
+        let _ = nix::unistd::dup2_stderr(stderr);
+    }
+    result
 }

@@ -1,8 +1,5 @@
 //! Grammars as llama.cpp's sampler for them.
 
-use std::fs::OpenOptions;
-use std::io;
-
 use llama_cpp_2::sampling::LlamaSampler;
 use llama_cpp_2::token::LlamaToken;
 
@@ -18,7 +15,7 @@ pub(super) fn sampler(
     grammar: &Grammar,
     generation_prompt: &str,
 ) -> Result<LlamaSampler, CallError> {
-    let made = quietly(|| match &grammar.start {
+    let made = match &grammar.start {
         GrammarStart::Trigger(triggers) => {
             let (patterns, tokens) = triggers_of(model, triggers);
             LlamaSampler::grammar_lazy_patterns(
@@ -30,7 +27,7 @@ pub(super) fn sampler(
             )
         }
         _ => LlamaSampler::grammar(&model.llama, &grammar.text, "root"),
-    });
+    };
     let mut sampler =
         made.map_err(|error| invalid(grammar.param, &format!("is no valid grammar ({error})")))?;
     if grammar.start == GrammarStart::Prompt {
@@ -82,23 +79,6 @@ fn escape(text: &str) -> String {
         escaped.push(c);
     }
     escaped
-}
-
-/// llama.cpp prints a grammar that it can't read to stderr, and with it what a client asked: for that
-/// moment stderr leads nowhere.
-fn quietly<T>(run: impl FnOnce() -> T) -> T {
-    let silence = || -> io::Result<std::os::fd::OwnedFd> {
-        let nowhere = OpenOptions::new().write(true).open("/dev/null")?;
-        let stderr = nix::unistd::dup(io::stderr())?;
-        nix::unistd::dup2_stderr(nowhere)?;
-        Ok(stderr)
-    };
-    let stderr = silence();
-    let result = run();
-    if let Ok(stderr) = stderr {
-        let _ = nix::unistd::dup2_stderr(stderr);
-    }
-    result
 }
 
 #[cfg(test)]
