@@ -15,7 +15,8 @@ use chainference_protocol::{Chat, Decoding, Delta, FinishReason, Message, Sampli
 use chainference_worker::engine::{
     Engine, EngineError, EngineOptions, Event, Generate, Generation,
 };
-use chainference_worker::models::{Hub, ModelFileError, ModelSource, ModelStore};
+use chainference_worker::host::memory::need_bytes;
+use chainference_worker::models::{Gguf, Hub, ModelFileError, ModelSource, ModelStore};
 use serde_json::json;
 use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -281,6 +282,30 @@ async fn a_shut_down_engine_says_so_and_leaves_no_process() {
         assert!(Instant::now() < deadline, "the child is still there");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
+}
+
+/// The most that the process ever held.
+fn peak_bytes(pid: &str) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a peak");
+    let kib: u64 = line.trim().trim_end_matches(" kB").parse().expect("a number");
+    kib * 1_024
+}
+
+#[tokio::test]
+async fn a_model_takes_no_more_memory_than_is_reckoned() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let pid_file = dir.path().join("pid");
+    let options =
+        EngineOptions { context_tokens: NonZeroU32::new(2_048), ..options_with_pid(&pid_file) };
+    let gguf = Gguf::open(&MODEL).expect("a model");
+    let file_bytes = fs::metadata(&*MODEL).expect("there").len();
+    let need = need_bytes(&gguf, file_bytes, &options);
+    let (engine, _end) = start(options).await;
+    // A prompt that fills the context touches all that there is to touch.
+    answer(&engine, ask(&"word ".repeat(1_900), 8)).await;
+    let peak = peak_bytes(&pid(&pid_file));
+    assert!(peak <= need && need < 2 * peak, "{peak} against {need}");
 }
 
 /// What a worker's death by SIGKILL looks like from inside the child: stdin closes in the middle of
