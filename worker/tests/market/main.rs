@@ -4,6 +4,7 @@
 //! Needs the chain's binary (`make` builds it; `CHAINFERENCE_CHAIN_BIN` names another) and the model
 //! as `engine.rs` does.
 
+mod burden;
 mod claims;
 mod client;
 mod crashes;
