@@ -139,7 +139,6 @@ impl Client {
         Job { terms, session }
     }
 
-    #[expect(clippy::disallowed_methods, reason = "a test's seals may be as random as they like")]
     pub async fn call(&self, job: &Job, call: u32, ask: Ask) -> Result<Answer, Refused> {
         let model = if ask.model.is_empty() { self.offer.1.model().to_owned() } else { ask.model };
         let decoding = Decoding {
