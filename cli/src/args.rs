@@ -22,6 +22,8 @@ Examples:
   chainference status                               base URL, API key, and how each part is
   chainference jobs                                 what each call cost
   chainference wallet                               addresses and balances
+  chainference worker status                        what the worker does and has earned
+  chainference worker retire                        leaves the market and gets the bond back
   chainference doctor                               looks for what is wrong, and says what to do
   chainference gateway --rpc-url https://api.devnet.solana.com    a gateway alone, on a public chain
 
@@ -50,7 +52,7 @@ pub enum Command {
     Up(Settings),
     /// Run the embedded chain alone
     Chain(ServeChain),
-    /// Run a worker alone: it registers, serves its model and claims what it earned
+    /// Run a worker alone: it registers, serves its model and claims what it earned. Or look after it
     Worker(ServeWorker),
     /// Run a gateway alone: OpenAI's API for the market on the chain
     Gateway(ServeGateway),
@@ -86,6 +88,8 @@ pub struct ServeChain {
 
 #[derive(Args, Debug)]
 pub struct ServeWorker {
+    #[command(subcommand)]
+    pub action: Option<WorkerAction>,
     #[command(flatten)]
     pub chain: ChainSettings,
     #[command(flatten)]
@@ -94,6 +98,27 @@ pub struct ServeWorker {
     pub engine: EngineSettings,
     #[command(flatten)]
     pub supervision: Supervision,
+}
+
+#[derive(Subcommand, Debug)]
+pub enum WorkerAction {
+    /// Show how the worker is: its calls, jobs and earnings, and what the chain says of it
+    Status {
+        /// Print JSON, amounts in lamports
+        #[arg(long)]
+        json: bool,
+    },
+    /// Move the earnings from the worker's record to its owner's wallet
+    Withdraw,
+    /// Leave the market: no new jobs, then the bond comes back. Says what it still waits for
+    Retire {
+        /// Stay until the bond is back
+        #[arg(long)]
+        wait: bool,
+        /// Come back into the market instead
+        #[arg(long, conflicts_with = "wait")]
+        undo: bool,
+    },
 }
 
 #[derive(Args, Debug)]

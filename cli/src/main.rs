@@ -14,6 +14,7 @@ mod settings;
 mod status;
 mod up;
 mod wallet;
+mod worker;
 
 use std::{io::IsTerminal, process::ExitCode};
 
@@ -58,9 +59,14 @@ fn run(cli: Cli) -> Result<(), CliError> {
         Command::Chain(ServeChain { chain, supervision }) => {
             serve::chain(&home, &load(Settings { chain, ..Default::default() })?, supervision)
         }
-        Command::Worker(ServeWorker { chain, worker, engine, supervision }) => {
+        Command::Worker(ServeWorker { action: None, chain, worker, engine, supervision }) => {
             let settings = load(Settings { chain, worker, engine, ..Default::default() })?;
             multi_threaded(serve::worker(home, settings, supervision))
+        }
+        Command::Worker(ServeWorker { action: Some(action), chain, worker, .. }) => {
+            let given = Settings { chain, worker, ..Default::default() };
+            let settings = beside_running(given, &home)?.load(&file, named)?;
+            single_threaded(worker::worker(home, settings, action))
         }
         Command::Gateway(ServeGateway { chain, gateway, supervision }) => {
             let settings = load(Settings { chain, gateway, ..Default::default() })?;
@@ -110,7 +116,8 @@ fn block_on<T>(
 
 /// To standard error, which `up` sends to each child's log. A command that speaks to a person logs nothing unasked.
 fn start_logging(command: &Command) {
-    let serves = matches!(command, Command::Worker(_) | Command::Gateway(_));
+    let serves =
+        matches!(command, Command::Worker(ServeWorker { action: None, .. }) | Command::Gateway(_));
     let default = if serves { "info" } else { "off" };
     let filter =
         EnvFilter::try_from_env("CHAINFERENCE_LOG").unwrap_or_else(|_| EnvFilter::new(default));

@@ -9,8 +9,11 @@ use std::{
     time::Duration,
 };
 
-use chainference_chain::{Abilities, Commitment, PROGRAM_ID, Signer};
-use chainference_worker::models::{Hub, ModelSource, ModelSourceError, ModelStore, Progress};
+use chainference_chain::{Abilities, Commitment, PROGRAM_ID, Pubkey, Signer};
+use chainference_worker::{
+    Clients, Pricing,
+    models::{Hub, ModelSource, ModelSourceError, ModelStore, Progress},
+};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -19,7 +22,7 @@ use crate::{
     error::CliError,
     home::{Home, KeyName},
     progress::Steps,
-    settings::Settings,
+    settings::{PricingMode, Settings},
 };
 
 /// The program that the embedded chain starts with, as it was built from programs/chainference.
@@ -177,7 +180,47 @@ fn worker_options(
     options.load_wait_s = engine.load_wait_s.unwrap_or(options.load_wait_s);
     options.gpu_layers = engine.gpu_layers.unwrap_or(options.gpu_layers);
     options.tuning = engine.tuning();
+    trade_options(settings, &mut options)?;
     Ok(options)
+}
+
+/// How often a price that follows demand is looked at, in seconds.
+const REPRICE_S: u32 = 300;
+
+/// Whom the worker serves, at what price, and how it looks for jobs and gets its money.
+fn trade_options(
+    settings: &Settings,
+    options: &mut chainference_worker::Options,
+) -> Result<(), CliError> {
+    let given = &settings.worker;
+    options.clients = Clients::new(
+        &addresses("--allow-client", given.allow_client.as_deref())?,
+        &addresses("--block-client", given.block_client.as_deref())?,
+    );
+    if given.pricing == Some(PricingMode::Utilisation) {
+        options.pricing = Pricing::Utilisation { every_s: REPRICE_S };
+    }
+    options.price_floor_in_per_mtok = given.price_floor_in_per_mtok.unwrap_or(0);
+    options.price_floor_out_per_mtok = given.price_floor_out_per_mtok.unwrap_or(0);
+    options.unpaid_in_max = given.unpaid_input_max;
+    // A public node counts questions, and a claim's fee there is money: both less often. Claims must be
+    // on their way before a gateway loses its patience and finishes the job, 20 s after its last voucher.
+    if !settings.embedded_chain() {
+        options.market_poll_s = 5;
+        options.claim_company_s = 10;
+    }
+    if given.open_market == Some(false) {
+        options.market_poll_s = 0;
+    }
+    Ok(())
+}
+
+fn addresses(setting: &'static str, given: Option<&[String]>) -> Result<Vec<Pubkey>, CliError> {
+    let parse = |text: &String| {
+        let message = format!("`{text}` is no address");
+        text.trim().parse().map_err(|_| CliError::Setting { setting, message })
+    };
+    given.unwrap_or_default().iter().map(parse).collect()
 }
 
 fn gateway_options(

@@ -9,7 +9,7 @@ use std::{
 };
 
 use chainference_chain::Endpoints;
-use clap::Args;
+use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
 
 use crate::{error::CliError, home::Home};
@@ -116,6 +116,40 @@ pub struct WorkerSettings {
     #[arg(long, env = "CHAINFERENCE_CHARGE_MIN", value_name = "LAMPORTS")]
     #[serde(rename = "charge_min_lamports")]
     pub charge_min: Option<u64>,
+    /// How prices come about [default: fixed]
+    #[arg(long, env = "CHAINFERENCE_PRICING", value_name = "HOW")]
+    pub pricing: Option<PricingMode>,
+    /// No price of a million input tokens below this, in lamports [default: 0]
+    #[arg(long, env = "CHAINFERENCE_PRICE_FLOOR_IN_PER_MTOK", value_name = "LAMPORTS")]
+    pub price_floor_in_per_mtok: Option<u64>,
+    /// No price of a million output tokens below this, in lamports [default: 0]
+    #[arg(long, env = "CHAINFERENCE_PRICE_FLOOR_OUT_PER_MTOK", value_name = "LAMPORTS")]
+    pub price_floor_out_per_mtok: Option<u64>,
+    /// Lock published jobs that fit, beside those that are quoted [default: true]
+    #[arg(long, env = "CHAINFERENCE_OPEN_MARKET", value_name = "BOOL")]
+    pub open_market: Option<bool>,
+    /// Serve only these clients, by the address of their vault or its owner (repeatable) [default: all]
+    #[arg(long, env = "CHAINFERENCE_ALLOW_CLIENTS", value_name = "ADDRESS", value_delimiter = ',')]
+    #[serde(rename = "allow_clients")]
+    pub allow_client: Option<Vec<String>>,
+    /// Never serve these clients (repeatable)
+    #[arg(long, env = "CHAINFERENCE_BLOCK_CLIENTS", value_name = "ADDRESS", value_delimiter = ',')]
+    #[serde(rename = "block_clients")]
+    pub block_client: Option<Vec<String>>,
+    /// Most unpaid input tokens of one client [default: what all slots and the queue hold]
+    #[arg(long, env = "CHAINFERENCE_UNPAID_INPUT_MAX", value_name = "TOKENS")]
+    #[serde(rename = "unpaid_input_max_tokens")]
+    pub unpaid_input_max: Option<u64>,
+}
+
+/// How a worker's prices come about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PricingMode {
+    /// As set.
+    Fixed,
+    /// A tenth less while the worker idles, a tenth more while all its slots are taken.
+    Utilisation,
 }
 
 #[derive(Args, Debug, Default, Clone, PartialEq, Serialize, Deserialize)]
@@ -315,6 +349,8 @@ mod tests {
             chain: ChainSettings { slot_ms: Some(50), ..Default::default() },
             worker: WorkerSettings {
                 model: vec!["/a b.gguf".parse().expect("a source")],
+                pricing: Some(PricingMode::Utilisation),
+                allow_client: Some(vec!["a".into(), "b".into()]),
                 ..Default::default()
             },
             ..Default::default()

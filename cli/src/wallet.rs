@@ -44,6 +44,13 @@ pub async fn wallet(home: Home, settings: Settings, command: Wallet) -> Result<(
     }
 }
 
+/// `chainference worker withdraw`, which is `wallet earnings` where an operator looks for it.
+pub async fn take_earnings(home: Home, settings: &Settings) -> Result<(), CliError> {
+    home.create()?;
+    let chain = Chain::new(settings.endpoints()?, Commitment::Confirmed);
+    Purse { chain, home }.take_earnings().await
+}
+
 struct Purse {
     home: Home,
     chain: Chain,

@@ -96,7 +96,7 @@ fn offer(
         tokenizer_sha256: found.gguf.tokenizer_sha256,
         context_tokens: context_tokens(&found.gguf, engine.context_tokens.map(Into::into)),
         abilities: found.gguf.abilities,
-        prices: wanted.prices.unwrap_or(options.prices),
+        prices: options.price_floor().raise(wanted.prices.unwrap_or(options.prices)),
     }
 }
 

@@ -11,6 +11,8 @@ use chainference_market::{Lamports, Prices};
 
 use crate::engine::{CONTEXT_TOKENS_DEFAULT_MAX, Tuning};
 use crate::models::{Hub, ModelSource, Progress};
+use crate::pricing::{Floor, Pricing};
+use crate::settlement::Clients;
 
 /// Receives the progress of a model's download.
 pub type OnProgress = Arc<dyn Fn(Progress) + Send + Sync>;
@@ -94,6 +96,10 @@ pub struct Options {
     pub voucher_timeout_s: u32,
     /// The longest that a call may run.
     pub call_max_s: u32,
+    /// A call whose first token takes longer is broken off.
+    pub first_token_max_s: u32,
+    /// So is one whose engine says nothing for so long between two tokens.
+    pub idle_max_s: u32,
     /// A called job that is idle for so long is claimed.
     pub idle_claim_s: u32,
     /// Claims are sent at the latest so long before the chain's deadline.
@@ -106,6 +112,23 @@ pub struct Options {
     /// How long the chain is waited for at the start.
     pub chain_wait_s: u32,
     pub on_progress: OnProgress,
+    /// How often the open market is looked at, in seconds; 0: only quotes are served.
+    pub market_poll_s: u32,
+    /// Whom the worker serves.
+    pub clients: Clients,
+    /// The most unpaid input tokens of one client. `None`: as much as all of the engine's places hold.
+    pub unpaid_in_max: Option<u64>,
+    /// The most that a job is served, by cost, before its lock is final. Without effect on a chain that
+    /// never forks (commitment `processed`).
+    pub unfinal_max: Lamports,
+    /// So long claims that together don't earn their transaction's fee wait for others.
+    pub claim_company_s: u32,
+    /// So much that is vouched and unclaimed is worth a claim while its job goes on.
+    pub part_claim_min: Lamports,
+    pub pricing: Pricing,
+    /// No price goes below these, in lamports for 1,000,000 tokens.
+    pub price_floor_in_per_mtok: u64,
+    pub price_floor_out_per_mtok: u64,
 }
 
 impl Options {
@@ -146,6 +169,8 @@ impl Options {
             credit_max: Lamports(100_000),
             voucher_timeout_s: 10,
             call_max_s: 300,
+            first_token_max_s: 120,
+            idle_max_s: 30,
             idle_claim_s: 120,
             claim_margin_s: 120,
             heartbeat_s: 60,
@@ -153,17 +178,52 @@ impl Options {
             drain_s: 20,
             chain_wait_s: 60,
             on_progress: Arc::new(|_| {}),
+            market_poll_s: 1,
+            clients: Clients::default(),
+            unpaid_in_max: None,
+            unfinal_max: Lamports(100_000),
+            claim_company_s: 1,
+            part_claim_min: Lamports(10_000_000),
+            pricing: Pricing::Fixed,
+            price_floor_in_per_mtok: 0,
+            price_floor_out_per_mtok: 0,
         }
     }
 
     /// Input of calls that a crash may have left uncounted: one full context a slot.
     pub(crate) fn slack_in_tokens(&self) -> u64 {
-        let slack = |model: &ModelOptions| {
-            let context = model.context_tokens.or(self.context_tokens);
-            let context = context.map_or(CONTEXT_TOKENS_DEFAULT_MAX, NonZeroU32::get);
-            u64::from(context) * u64::from(model.slots.unwrap_or(self.slots).get())
-        };
+        let slack = |model| self.context_tokens(model) * self.slots(model);
         self.models.iter().map(slack).max().unwrap_or(0)
+    }
+
+    fn context_tokens(&self, model: &ModelOptions) -> u64 {
+        let context = model.context_tokens.or(self.context_tokens);
+        context.map_or(CONTEXT_TOKENS_DEFAULT_MAX, NonZeroU32::get).into()
+    }
+
+    fn slots(&self, model: &ModelOptions) -> u64 {
+        model.slots.unwrap_or(self.slots).get().into()
+    }
+
+    /// A client that fills every place with the longest prompts still finds each taken.
+    pub(crate) fn unpaid_in_max(&self) -> u64 {
+        let most = |model: &ModelOptions| {
+            let places = self.slots(model) + u64::from(model.queue_max.unwrap_or(self.queue_max));
+            places * self.context_tokens(model)
+        };
+        self.unpaid_in_max.unwrap_or_else(|| self.models.iter().map(most).sum())
+    }
+
+    pub(crate) fn price_floor(&self) -> Floor {
+        Floor {
+            input_per_mtok: self.price_floor_in_per_mtok,
+            output_per_mtok: self.price_floor_out_per_mtok,
+        }
+    }
+
+    /// The cap on what is served before a lock is final, where locks can be rolled back at all.
+    pub(crate) fn unfinal_max(&self) -> Option<Lamports> {
+        (self.commitment != Commitment::Processed).then_some(self.unfinal_max)
     }
 
     /// What is published on chain.

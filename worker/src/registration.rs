@@ -34,8 +34,8 @@ pub enum RegistrationError {
     OwnerKey(#[source] KeyError),
     #[error("the owner key {path} belongs to {found}, the worker's record to {expected}")]
     WrongOwner { path: PathBuf, found: Pubkey, expected: Pubkey },
-    #[error("{what} was refused: {source}. The owner {owner} holds {lamports} lamports")]
-    Refused { what: &'static str, owner: Pubkey, lamports: u64, source: Box<SubmitError> },
+    #[error("{what} was refused: {source}. {payer}, who pays for it, holds {lamports} lamports")]
+    Refused { what: &'static str, payer: Pubkey, lamports: u64, source: Box<SubmitError> },
     #[error(
         "the operator key {operator} holds nothing: it pays the fees of claims, send it some SOL"
     )]
@@ -62,6 +62,13 @@ pub(crate) struct ModelOffer {
     pub context_tokens: u32,
     pub abilities: Abilities,
     pub prices: Prices,
+}
+
+/// Who signs for an offer: what moves rent, the owner; what changes it, the operator.
+#[derive(Clone, Copy)]
+pub(crate) struct OfferKeys<'a> {
+    pub owner_path: &'a Path,
+    pub operator: &'a Keypair,
 }
 
 /// A registered worker.
@@ -137,12 +144,14 @@ async fn update_worker(
         x25519: (record.x25519 != identity.x25519).then_some(identity.x25519),
         endpoint: (record.endpoint() != identity.endpoint_url)
             .then(|| identity.endpoint_url.clone()),
-        status: (record.status() != WorkerStatus::Active).then_some(WorkerStatus::Active),
+        status: None, // an owner who wants to leave isn't brought back by a start
     };
-    let is_current = args.operator.is_none()
-        && args.x25519.is_none()
-        && args.endpoint.is_none()
-        && args.status.is_none();
+    if record.status() == WorkerStatus::Retiring {
+        tracing::warn!(
+            "this worker is leaving the market: it takes no new jobs, and ends and claims those it has"
+        );
+    }
+    let is_current = args.operator.is_none() && args.x25519.is_none() && args.endpoint.is_none();
     if !is_current {
         let owner = owner_key(identity.owner_key_path, &registered.owner)?;
         let update = instruction::update_worker(&owner.pubkey(), args);
@@ -155,7 +164,7 @@ async fn update_worker(
 /// Posts the offer, or brings it up to date. Returns its address.
 pub(crate) async fn ensure_offer(
     chain: &Chain,
-    owner_key_path: &Path,
+    keys: OfferKeys<'_>,
     registered: Registered,
     model: &ModelOffer,
 ) -> Result<Pubkey, RegistrationError> {
@@ -174,11 +183,15 @@ pub(crate) async fn ensure_offer(
                 charge_min: Some(model.prices.charge_min),
                 active: Some(true),
             };
-            vec![instruction::update_offer(&owner, &worker, &offer, args)]
+            let operator = keys.operator.pubkey();
+            let update = instruction::update_offer(&operator, &worker, &offer, args);
+            send(chain, "the offer's new prices", &[update], keys.operator).await?;
+            tracing::info!(%offer, model = model.model, "offer updated");
+            return Ok(offer);
         }
         Some(_) => return Ok(offer),
     };
-    let key = owner_key(owner_key_path, &owner)?;
+    let key = owner_key(keys.owner_path, &owner)?;
     send(chain, "the offer", &instructions, &key).await?;
     tracing::info!(%offer, model = model.model, "offer posted");
     Ok(offer)
@@ -276,19 +289,19 @@ async fn send(
     chain: &Chain,
     what: &'static str,
     instructions: &[Instruction],
-    owner: &Keypair,
+    payer: &Keypair,
 ) -> Result<(), RegistrationError> {
-    match try_send(chain, instructions, owner).await {
+    match try_send(chain, instructions, payer).await {
         Err(RegistrationError::Refused { source, .. }) => {
-            let (owner, lamports) = (owner.pubkey(), chain.balance(&owner.pubkey()).await?.0);
-            Err(RegistrationError::Refused { what, owner, lamports, source })
+            let (payer, lamports) = (payer.pubkey(), chain.balance(&payer.pubkey()).await?.0);
+            Err(RegistrationError::Refused { what, payer, lamports, source })
         }
         outcome => outcome,
     }
 }
 
 /// These instructions can land twice without harm, so nothing is stored before they are sent.
-async fn try_send(
+pub(crate) async fn try_send(
     chain: &Chain,
     instructions: &[Instruction],
     payer: &Keypair,
@@ -302,9 +315,9 @@ async fn try_send(
             Ok(()) => return Ok(()),
             Err(SubmitError::Expired) if tries < SIGN_TRIES => {}
             Err(source) => {
-                let (what, owner) = ("a transaction", payer.pubkey());
+                let (what, payer) = ("a transaction", payer.pubkey());
                 let source = Box::new(source);
-                return Err(RegistrationError::Refused { what, owner, lamports: 0, source });
+                return Err(RegistrationError::Refused { what, payer, lamports: 0, source });
             }
         }
     }

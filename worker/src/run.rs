@@ -1,23 +1,28 @@
 //! The worker from start to drain.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chainference_chain::{Chain, Keypair, Signer};
 use chainference_protocol::WorkerSecret;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::catalog::{self, Catalog};
 use crate::keys::{read_keypair, read_x25519};
 use crate::ledger::Ledger;
+use crate::pricing::{self, Demand, PriceTag, Pricing, Shelf};
 use crate::registration::{
-    Identity, Registered, ensure_offer, ensure_worker, heartbeat, retire_offers, wait_for_market,
+    Identity, OfferKeys, Registered, ensure_offer, ensure_worker, heartbeat, retire_offers,
+    wait_for_market,
 };
 use crate::routes::{App, Limits, Offered, router};
-use crate::settlement::{Policy, Settings, Settlement};
+use crate::settlement::{Policy, Settings, Settlement, Stall};
 use crate::{Options, WorkerError, metrics, server};
 
+/// What the background gets once it is told to end.
+const TASKS_DRAIN: Duration = Duration::from_secs(2);
 /// What open connections get after the last call has ended.
 const CONNECTIONS_DRAIN: Duration = Duration::from_secs(2);
 
@@ -29,7 +34,7 @@ const CONNECTIONS_DRAIN: Duration = Duration::from_secs(2);
 pub async fn run(options: Options, shutdown: CancellationToken) -> Result<(), WorkerError> {
     let started = shutdown.run_until_cancelled(start(&options, &shutdown)).await;
     let Some(started) = started.transpose()? else { return Ok(()) };
-    let Started { listener, app, background } = started;
+    let Started { listener, app, background, tasks } = started;
 
     let settlement = app.settlement.clone();
     let serving = CancellationToken::new();
@@ -42,6 +47,9 @@ pub async fn run(options: Options, shutdown: CancellationToken) -> Result<(), Wo
     serving.cancel();
     served.await.ok();
     background.cancel();
+    // Each ends at its next await, and with the last of them the ledger is let go of.
+    tasks.close();
+    tokio::time::timeout(TASKS_DRAIN, tasks.wait()).await.ok();
     Ok(())
 }
 
@@ -50,6 +58,7 @@ struct Started {
     app: Arc<App>,
     /// Ends the engine, the heartbeat and the watch: they live as long as calls may run.
     background: CancellationToken,
+    tasks: TaskTracker,
 }
 
 async fn start(options: &Options, shutdown: &CancellationToken) -> Result<Started, WorkerError> {
@@ -60,19 +69,20 @@ async fn start(options: &Options, shutdown: &CancellationToken) -> Result<Starte
         .await
         .map_err(|source| WorkerError::Listen { listen: options.listen, source })?;
     let chain = Chain::new(options.chain.clone(), options.commitment);
-    let background = CancellationToken::new();
+    let (background, tasks) = (CancellationToken::new(), TaskTracker::new());
     let guard = background.clone().drop_guard();
 
     let config = wait_for_market(&chain, options.chain_wait_s).await?;
     let registered = ensure_worker(&chain, &config, &identity(options, &operator, &x25519)).await?;
     // What is owed is claimed from here on, however long the model takes.
-    let settlement =
-        settle(options, &chain, ledger, registered, Arc::clone(&operator), &background).await?;
+    let settlement = settle(options, &chain, ledger, registered, Arc::clone(&operator)).await?;
+    let (watched, sweep_s, until) = (settlement.clone(), options.sweep_s, background.clone());
+    tasks.spawn(async move { watched.watch(sweep_s, until).await });
 
     let catalog = catalog::open(options, &background).await?;
     let host = catalog.host.clone();
     let offers = offer(options, &chain, registered, &operator, catalog).await?;
-    tokio::spawn(heartbeat(
+    tasks.spawn(heartbeat(
         chain.clone(),
         Arc::clone(&operator),
         registered.worker,
@@ -98,11 +108,60 @@ async fn start(options: &Options, shutdown: &CancellationToken) -> Result<Starte
             serve_max_s: options.serve_max_s,
             voucher_timeout: Duration::from_secs(options.voucher_timeout_s.into()),
             call_max: Duration::from_secs(options.call_max_s.into()),
+            first_token_max: Duration::from_secs(options.first_token_max_s.into()),
+            idle_max: Duration::from_secs(options.idle_max_s.into()),
         },
         metrics: metrics::install(),
+        began: Instant::now(),
     };
+    trade(options, &app, &tasks, shutdown);
     guard.disarm();
-    Ok(Started { listener, app: Arc::new(app), background })
+    Ok(Started { listener, app: Arc::new(app), background, tasks })
+}
+
+/// What is done for the offers beside answering requests: open jobs, and prices that follow demand.
+fn trade(options: &Options, app: &App, tasks: &TaskTracker, shutdown: &CancellationToken) {
+    for offer in &app.offers {
+        if options.market_poll_s > 0 {
+            let every = Duration::from_secs(options.market_poll_s.into());
+            let (settlement, stall) = (app.settlement.clone(), stall(options, app, offer));
+            let until = shutdown.clone();
+            tasks.spawn(async move { settlement.watch_market(stall, every, until).await });
+        }
+        if let Pricing::Utilisation { every_s } = options.pricing {
+            let shelf = Shelf {
+                chain: app.chain.clone(),
+                operator: Arc::clone(&app.operator),
+                worker: app.worker,
+                offer: offer.address,
+                tag: offer.prices.clone(),
+            };
+            let demand = demand(options, app, offer);
+            tasks.spawn(pricing::follow(shelf, demand, every_s, shutdown.clone()));
+        }
+    }
+}
+
+fn stall(options: &Options, app: &App, offer: &Offered) -> Stall {
+    let (host, id) = (app.host.clone(), offer.id);
+    Stall {
+        owner: app.owner,
+        offer: offer.address,
+        model_hash: offer.model_hash,
+        prices: offer.prices.clone(),
+        serve_max_s: options.serve_max_s,
+        room: Box::new(move || host.standing(id).seats_free),
+    }
+}
+
+fn demand(options: &Options, app: &App, offer: &Offered) -> Demand {
+    let (host, id) = (app.host.clone(), offer.id);
+    Demand {
+        base: offer.base,
+        floor: options.price_floor(),
+        slots: app.host.standing(id).slots,
+        busy: Box::new(move || host.standing(id).busy),
+    }
 }
 
 /// Posts the offers of all models, and ends those of models that are not served any more.
@@ -113,17 +172,19 @@ async fn offer(
     operator: &Keypair,
     catalog: Catalog,
 ) -> Result<Vec<Offered>, WorkerError> {
+    let keys = OfferKeys { owner_path: &options.owner_key_path, operator };
     let mut offers = Vec::new();
     let served = catalog.offers.into_iter().zip(catalog.holds).enumerate();
     for (id, (model, hold)) in served {
-        let address = ensure_offer(chain, &options.owner_key_path, registered, &model).await?;
+        let address = ensure_offer(chain, keys, registered, &model).await?;
         offers.push(Offered {
             id,
             address,
             model_hash: chainference_chain::accounts::model_hash(&model.model, &model.quantisation),
             model: model.model,
             quantisation: model.quantisation,
-            prices: model.prices,
+            prices: PriceTag::new(model.prices),
+            base: model.prices,
             _hold: hold,
         });
     }
@@ -145,14 +206,13 @@ fn identity<'a>(
     }
 }
 
-/// Takes up the jobs of the ledger and watches them.
+/// Takes up the jobs of the ledger.
 async fn settle(
     options: &Options,
     chain: &Chain,
     ledger: Ledger,
     registered: Registered,
     operator: Arc<Keypair>,
-    background: &CancellationToken,
 ) -> Result<Settlement, WorkerError> {
     let clock = chain.clock().await.map_err(crate::registration::RegistrationError::from)?;
     tracing::debug!(operator = %operator.pubkey(), slot = clock.slot, "settlement begins");
@@ -163,14 +223,16 @@ async fn settle(
             idle_s: options.idle_claim_s.into(),
             patience_s: i64::from(options.voucher_timeout_s.min(options.drain_s / 2)),
             claim_margin_s: options.claim_margin_s.into(),
+            part_min: options.part_claim_min,
             slack_in_tokens: options.slack_in_tokens(),
         },
         jobs_max: options.jobs_max,
         jobs_per_client_max: options.jobs_per_client_max,
         credit_max: options.credit_max,
+        unpaid_in_max: options.unpaid_in_max(),
+        unfinal_max: options.unfinal_max(),
+        claim_company: Duration::from_secs(options.claim_company_s.into()),
+        clients: options.clients.clone(),
     };
-    let settlement = Settlement::restore(chain.clone(), ledger, settings, clock.unix_s).await?;
-    let (watched, sweep_s, until) = (settlement.clone(), options.sweep_s, background.clone());
-    tokio::spawn(async move { watched.watch(sweep_s, until).await });
-    Ok(settlement)
+    Ok(Settlement::restore(chain.clone(), ledger, settings, clock.unix_s).await?)
 }

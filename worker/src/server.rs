@@ -1,19 +1,26 @@
-//! The HTTP server: hyper with the deadlines that `axum::serve` doesn't set.
+//! The HTTP server: hyper with the deadlines that `axum::serve` doesn't set, and a bound on connections
+//! that slow ones can't use up.
 
-use std::sync::Arc;
+mod connections;
+
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::Body;
+use axum::extract::Request;
+use hyper::body::Incoming;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
-use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
 
-/// A client that trickles its headers holds a connection no longer than this.
-const HEADERS_TIMEOUT: Duration = Duration::from_secs(30);
-/// Connections at once; more wait in the kernel's queue.
+use connections::Connections;
+pub(crate) use connections::Visit;
+
+/// A client that trickles its headers, or sends nothing, holds a connection no longer than this.
+const HEADERS_TIMEOUT: Duration = Duration::from_secs(10);
+/// Connections at once. One more takes the place of the one that has asked for nothing for longest.
 const CONNECTIONS_MAX: usize = 1_024;
 /// After a failed accept (no file descriptors left), so long until the next.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -28,33 +35,38 @@ pub(crate) async fn serve(
     let mut http = hyper::server::conn::http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(HEADERS_TIMEOUT);
     let graceful = GracefulShutdown::new();
-    let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let connections = Connections::new(CONNECTIONS_MAX);
     loop {
         let accepted = async {
-            let permit = Arc::clone(&connections).acquire_owned().await;
-            listener.accept().await.map(|(stream, _)| (stream, permit))
+            let accepted = listener.accept().await;
+            (accepted, connections.enter().await)
         };
-        let (stream, permit) = tokio::select! {
-            accepted = accepted => match accepted {
-                Ok(accepted) => accepted,
-                Err(error) => {
-                    tracing::warn!(%error, "a connection could not be accepted");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                    continue;
-                }
-            },
+        let (accepted, visit) = tokio::select! {
+            accepted = accepted => accepted,
             () = shutdown.cancelled() => break,
+        };
+        let stream = match accepted {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
         };
         // Frames are small and each must leave at once.
         stream.set_nodelay(true).ok();
-        let service = TowerToHyperService::new(router.clone());
+        let (router, ours) = (router.clone(), visit.clone());
+        let service = hyper::service::service_fn(move |request: Request<Incoming>| {
+            let mut request = request.map(Body::new);
+            request.extensions_mut().insert(ours.clone());
+            router.clone().oneshot(request)
+        });
         let connection = http.serve_connection(TokioIo::new(stream), service);
         let connection = graceful.watch(connection);
         tokio::spawn(async move {
-            if let Err(error) = connection.await {
+            if let Some(Err(error)) = visit.until_evicted(connection).await {
                 tracing::debug!(%error, "connection ended");
             }
-            drop(permit);
         });
     }
     drop(listener);

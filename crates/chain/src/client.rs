@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use anchor_lang::Discriminator;
 use chainference::state::TAG_BYTES;
 use solana_account_decoder_client_types::{UiAccount, UiAccountEncoding};
 use solana_commitment_config::CommitmentConfig;
@@ -12,7 +13,7 @@ use solana_rpc_client_api::config::{RpcAccountInfoConfig, RpcProgramAccountsConf
 use solana_rpc_client_api::filter::{Memcmp, RpcFilterType};
 use solana_sdk_ids::sysvar;
 
-use crate::accounts::{Config, Job, Offer, Stored, Vault, Worker};
+use crate::accounts::{Config, Job, JobStatus, Offer, Stored, Vault, Worker};
 use crate::subscription::Subscriptions;
 use crate::{Blockhash, ChainError, Commitment, Lamports, PROGRAM_ID, Pubkey, address};
 
@@ -22,6 +23,8 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 // Where clients' filters look: right behind the type's tag.
 const JOB_VAULT_AT: usize = TAG_BYTES;
 const JOB_WORKER_AT: usize = JOB_VAULT_AT + 32;
+const JOB_MODEL_AT: usize = TAG_BYTES + std::mem::offset_of!(Job, model_hash);
+const JOB_STATUS_AT: usize = TAG_BYTES + std::mem::offset_of!(Job, status);
 
 /// Where the node answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +40,15 @@ pub struct Endpoints {
 pub struct Clock {
     pub slot: u64,
     pub unix_s: i64,
+}
+
+/// A published job that no worker has locked yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenJob {
+    pub address: Pubkey,
+    pub job: Job,
+    /// Records of the workers that may lock it; none: any that passes its filters.
+    pub allowed: Vec<Pubkey>,
 }
 
 /// A connection to the chain. Cheap to clone; clones share one websocket.
@@ -95,22 +107,46 @@ impl Chain {
 
     /// Every worker's record in the market.
     pub async fn workers(&self) -> Result<Vec<(Pubkey, Worker)>, ChainError> {
-        self.list(None).await
+        self.list(&[]).await
     }
 
     /// Every offer in the market, resting ones included.
     pub async fn offers(&self) -> Result<Vec<(Pubkey, Offer)>, ChainError> {
-        self.list(None).await
+        self.list(&[]).await
     }
 
     /// The jobs that a worker has locked and whose accounts still exist.
     pub async fn jobs_of_worker(&self, worker: &Pubkey) -> Result<Vec<(Pubkey, Job)>, ChainError> {
-        self.list(Some((JOB_WORKER_AT, worker))).await
+        self.list(&[(JOB_WORKER_AT, worker.as_ref())]).await
+    }
+
+    /// The same as the whole cluster will remember it for ever: what is in here can't be rolled back.
+    pub async fn finalized_jobs_of_worker(
+        &self,
+        worker: &Pubkey,
+    ) -> Result<Vec<(Pubkey, Job)>, ChainError> {
+        let fields = [(JOB_WORKER_AT, worker.as_ref())];
+        let found = self.data(Job::DISCRIMINATOR, &fields, CommitmentConfig::finalized()).await?;
+        found.into_iter().map(|(address, data)| Ok((address, parse(&address, &data)?))).collect()
+    }
+
+    /// The open market: published jobs of a model that nobody has locked.
+    pub async fn open_jobs(&self, model_hash: &[u8; 32]) -> Result<Vec<OpenJob>, ChainError> {
+        let fields =
+            [(JOB_MODEL_AT, model_hash.as_slice()), (JOB_STATUS_AT, &[JobStatus::Open as u8])];
+        let found = self.data(Job::DISCRIMINATOR, &fields, self.rpc.commitment()).await?;
+        let open = |(address, data): (Pubkey, Vec<u8>)| {
+            let allowed = Job::allowed(&data).map(<[Pubkey]>::to_vec);
+            let what = "a job with a list of workers";
+            let allowed = allowed.ok_or(ChainError::BadAccount { address, what })?;
+            Ok(OpenJob { address, job: parse(&address, &data)?, allowed })
+        };
+        found.into_iter().map(open).collect()
     }
 
     /// The jobs of a vault whose accounts still exist.
     pub async fn jobs_of_vault(&self, vault: &Pubkey) -> Result<Vec<(Pubkey, Job)>, ChainError> {
-        self.list(Some((JOB_VAULT_AT, vault))).await
+        self.list(&[(JOB_VAULT_AT, vault.as_ref())]).await
     }
 
     /// The chain's own clock.
@@ -174,26 +210,32 @@ impl Chain {
         parse(address, &account.data).map(Some)
     }
 
-    async fn list<T>(&self, field: Option<(usize, &Pubkey)>) -> Result<Vec<(Pubkey, T)>, ChainError>
-    where
-        T: Stored,
-    {
-        let kind = Memcmp::new_raw_bytes(0, T::DISCRIMINATOR.to_vec());
-        let field = field.map(|(at, key)| Memcmp::new_raw_bytes(at, key.to_bytes().to_vec()));
-        let filters = std::iter::once(kind).chain(field).map(RpcFilterType::Memcmp).collect();
+    async fn list<T: Stored>(
+        &self,
+        fields: &[(usize, &[u8])],
+    ) -> Result<Vec<(Pubkey, T)>, ChainError> {
+        let found = self.data(T::DISCRIMINATOR, fields, self.rpc.commitment()).await?;
+        found.into_iter().map(|(address, data)| Ok((address, parse(&address, &data)?))).collect()
+    }
+
+    /// The bytes of the program's accounts of a kind that hold these bytes at these places.
+    async fn data(
+        &self,
+        kind: &[u8],
+        fields: &[(usize, &[u8])],
+        commitment: CommitmentConfig,
+    ) -> Result<Vec<(Pubkey, Vec<u8>)>, ChainError> {
+        let filters = std::iter::once((0, kind)).chain(fields.iter().copied());
+        let filters = filters.map(|(at, bytes)| Memcmp::new_raw_bytes(at, bytes.to_vec()));
         let config = RpcProgramAccountsConfig {
-            filters: Some(filters),
-            account_config: account_config(self.rpc.commitment()),
+            filters: Some(filters.map(RpcFilterType::Memcmp).collect()),
+            account_config: account_config(commitment),
             ..Default::default()
         };
         let answer = self.rpc.get_program_ui_accounts_with_config(&PROGRAM_ID, config).await;
         let accounts = answer.map_err(|error| self.failed(error))?;
-        accounts
-            .into_iter()
-            .map(|(address, account)| {
-                Ok((address, parse(&address, &decode(&address, &account)?.data)?))
-            })
-            .collect()
+        let bytes = |(address, account)| Ok((address, decode(&address, &account)?.data));
+        accounts.into_iter().map(bytes).collect()
     }
 }
 

@@ -54,6 +54,39 @@ pub struct JobTerms {
     pub last_valid_block_height: u64,
 }
 
+/// Opens what an authority signs to ask for a quote. No transaction's bytes begin so: the signature is good for
+/// nothing else.
+const REQUEST_TAG: [u8; 8] = *b"cf.quote";
+
+/// How a client asks for a [`Quote`]. A quote takes one of its vault's places at the worker, so the worker must
+/// know that the vault's own client is asking.
+#[serde_as]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct QuoteRequest {
+    pub terms: JobTerms,
+    /// The terms' authority's, over a tag and [`JobTerms::message`]. A request without one is well-formed and
+    /// refused.
+    #[serde_as(as = "Option<DisplayFromStr>")]
+    #[serde(default)]
+    pub signature: Option<Signature>,
+}
+
+impl QuoteRequest {
+    /// Asks as the client whose key is the terms' authority.
+    pub fn sign(terms: JobTerms, authority: &Keypair) -> Self {
+        let signature = Some(authority.sign_message(&terms.request_bytes()));
+        Self { terms, signature }
+    }
+
+    /// Whether the terms' authority is asking for exactly these.
+    pub fn is_signed(&self) -> bool {
+        let bytes = self.terms.request_bytes();
+        self.signature
+            .is_some_and(|signature| signature.verify(self.terms.authority.as_ref(), &bytes))
+    }
+}
+
 /// A worker's promise to serve on these terms: its signature over their transaction.
 #[serde_as]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -91,6 +124,10 @@ impl JobTerms {
         Message::new_with_blockhash(&[publish, lock], Some(&self.authority), &self.blockhash)
     }
 
+    fn request_bytes(&self) -> Vec<u8> {
+        [REQUEST_TAG.as_slice(), &self.message().serialize()].concat()
+    }
+
     /// The worker's signature. The caller has checked the terms against its offer and its limits.
     pub fn sign_as_worker(&self, operator: &Keypair) -> Signature {
         operator.sign_message(&self.message().serialize())
@@ -119,5 +156,50 @@ impl JobTerms {
         let slot = operator_at.and_then(|index| transaction.signatures.get_mut(index));
         *slot.ok_or(SignError::ForeignQuote)? = quote.signature;
         SignedTransaction::from_signed(transaction, self.last_valid_block_height)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn terms(authority: &Keypair) -> JobTerms {
+        let key = |byte| Pubkey::new_from_array([byte; 32]);
+        JobTerms {
+            vault: key(1),
+            authority: authority.pubkey(),
+            worker: key(2),
+            operator: key(3),
+            offer: key(4),
+            model_hash: [5; 32],
+            session_key: key(6),
+            open_slot: 7,
+            stake: 8,
+            max_price_in_per_mtok: 9,
+            max_price_out_per_mtok: 10,
+            max_charge_min: 11,
+            serve_until_unix_s: 12,
+            blockhash: Hash::new_from_array([13; 32]),
+            last_valid_block_height: 14,
+        }
+    }
+
+    #[test]
+    fn a_request_holds_only_for_its_own_terms_and_authority() {
+        let client = Keypair::new();
+        let request = QuoteRequest::sign(terms(&client), &client);
+        assert!(request.is_signed());
+        let text = serde_json::to_string(&request).unwrap();
+        assert_eq!(serde_json::from_str::<QuoteRequest>(&text).unwrap(), request);
+        let dearer =
+            QuoteRequest { terms: JobTerms { stake: 9, ..terms(&client) }, ..request.clone() };
+        let unsigned = QuoteRequest { signature: None, ..request.clone() };
+        let foreign = QuoteRequest::sign(terms(&client), &Keypair::new());
+        // The transaction itself, signed, is no request: else a quote would let the worker publish it.
+        let bytes = request.terms.message().serialize();
+        let transaction = QuoteRequest { signature: Some(client.sign_message(&bytes)), ..request };
+        for refused in [dearer, unsigned, foreign, transaction] {
+            assert!(!refused.is_signed(), "{refused:?}");
+        }
     }
 }

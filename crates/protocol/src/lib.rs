@@ -1,7 +1,7 @@
 //! The wire between a gateway and a worker. Bytes in, bytes out: no sockets, clocks or disks.
 //!
 //! ```text
-//! POST /v1/quotes    terms of a job            → the worker's signature on publish + lock
+//! POST /v1/quotes    terms, client-signed      → the worker's signature on publish + lock
 //! POST /v1/calls     SealedCall                → SSE, one sealed Frame an event
 //! POST /v1/vouchers  SignedVoucher             → {}
 //! ```

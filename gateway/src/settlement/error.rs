@@ -207,7 +207,8 @@ fn refused(refusal: &WireError) -> ApiError {
 
 fn unable(model: &str, missing: Abilities) -> ApiError {
     let (param, why) = lacking(missing);
-    ApiError::invalid(format!("'{param}' can't be honoured by '{model}': {why}."))
+    let what = if param == "model" { "be called here" } else { "honour what is asked" };
+    ApiError::invalid(format!("The model '{model}' can't {what} ('{param}'): {why}."))
         .code("unsupported_by_model")
         .param(param)
 }

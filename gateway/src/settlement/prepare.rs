@@ -65,7 +65,7 @@ impl Settlement {
 
     /// Quote, sign, store, send.
     async fn lock(&self, job: &Job) -> Result<(), CallError> {
-        let quote = self.workers.quote(&job.endpoint, &job.terms).await?;
+        let quote = self.workers.quote(&job.endpoint, &job.terms, &self.key).await?;
         let transaction = job
             .terms
             .complete(&quote, &self.key)

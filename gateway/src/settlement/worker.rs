@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use chainference_chain::{JobTerms, Quote};
+use chainference_chain::{JobTerms, Keypair, Quote, QuoteRequest};
 use chainference_protocol::{
     ErrorCode, Frame, FrameOpener, SealedCall, SignedVoucher, WireError, WireErrorBody,
 };
@@ -36,10 +36,16 @@ impl Workers {
         Ok(Self { http: builder.build()? })
     }
 
-    /// The worker's signature on these terms.
-    pub async fn quote(&self, endpoint: &str, terms: &JobTerms) -> Result<Quote, CallError> {
+    /// The worker's signature on these terms, asked for with their authority's own.
+    pub async fn quote(
+        &self,
+        endpoint: &str,
+        terms: &JobTerms,
+        authority: &Keypair,
+    ) -> Result<Quote, CallError> {
+        let request = QuoteRequest::sign(terms.clone(), authority);
         let response =
-            self.post(endpoint, "/v1/quotes", terms, limits::WORKER_REPLY_DEADLINE).await?;
+            self.post(endpoint, "/v1/quotes", &request, limits::WORKER_REPLY_DEADLINE).await?;
         let bytes = response.bytes().await.map_err(unreachable)?;
         serde_json::from_slice(&bytes).map_err(|error| CallError::Protocol(error.to_string()))
     }

@@ -1,5 +1,6 @@
 //! Both sides of each limit that is not a job's own: of a publish, a delegate's period, a bond, the market's settings.
 
+use std::mem::offset_of;
 use std::slice;
 
 use chainference_chain::accounts::{
@@ -8,6 +9,7 @@ use chainference_chain::accounts::{
 use chainference_chain::{Instruction, Keypair, Lamports, Pubkey, Signer, instruction};
 
 use super::common::*;
+use super::hollow::TAG_BYTES;
 
 const DAY_S: i64 = 86_400;
 
@@ -129,6 +131,16 @@ fn a_worker_leaves_with_its_bond_after_the_cooldown() {
     market.claim(&job, PAID, true).unwrap();
     check(&market, "with fees of others", &owner, retire.clone(), Some("UnsweptFees"));
     market.send(&[instruction::sweep_fees(&worker)], &owner, &[]).unwrap();
+    // No claim brings fees of one kind alone: the bytes are set.
+    for at in [offset_of!(Worker, fees_platform), offset_of!(Worker, fees_stakers)] {
+        let mut market = market.fork();
+        market.overwrite(&worker, |account| {
+            account.data[TAG_BYTES + at] = 1;
+            account.lamports += 1;
+        });
+        check(&market, "with fees of one kind", &owner, retire.clone(), Some("UnsweptFees"));
+        check(&market, "fees of one kind", &owner, instruction::sweep_fees(&worker), None);
+    }
     check(&market, "in time", &owner, retire.clone(), None);
 
     // Who comes back begins anew.

@@ -9,7 +9,7 @@ use chainference_chain::{Instruction, Keypair, Lamports, Pubkey, Signer, address
 use super::common::*;
 
 /// An account's tag lies in front of its fields.
-const TAG_BYTES: usize = 8;
+pub const TAG_BYTES: usize = 8;
 
 /// Where an account says what was paid for its rent, and all that it owes beside that.
 struct Owes {

@@ -16,9 +16,9 @@ use crate::workload::{Answer, Failed};
 pub struct Flags {
     pub flash_attention: bool,
     /// Whether waiting threads sleep (ours do) or spin, which is OpenMP's default.
-    passive: bool,
+    pub passive: bool,
     /// One stretch of KV cache for all slots.
-    kv_unified: bool,
+    pub kv_unified: bool,
 }
 
 impl Flags {

@@ -76,6 +76,7 @@ impl Point {
 }
 
 /// Who answers.
+#[expect(clippy::large_enum_variant, reason = "there are two of them in a run")]
 pub enum Target {
     Ours(Ours),
     Peer(Peer),

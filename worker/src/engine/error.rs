@@ -31,6 +31,9 @@ pub enum EngineError {
     /// The engine died while it worked on this call.
     #[error("the engine ended unexpectedly during this call")]
     Crashed,
+    /// It lives, but nothing comes of it.
+    #[error("the engine says nothing")]
+    Silent,
     /// The worker is shutting down.
     #[error("the engine is shutting down")]
     Stopped,

@@ -42,6 +42,10 @@ pub struct HostedModel {
 pub struct Standing {
     /// `loaded`, `loading`, `restarting`, `unloading`, `unloaded` or `failed`.
     pub word: &'static str,
+    /// Calls that are computed at once.
+    pub slots: usize,
+    /// Calls that run or wait.
+    pub busy: usize,
     /// Calls that would be taken now.
     pub seats_free: usize,
     pub memory_bytes: u64,
@@ -283,7 +287,9 @@ impl Host {
             (Place::Out, _) => ("unloaded", seats, 0),
             (Place::Failed { .. }, _) => ("failed", 0, 0),
         };
-        Standing { word, seats_free, memory_bytes }
+        let slots = options.slots.get() as usize;
+        let busy = engine.map_or(0, |engine| seats.saturating_sub(engine.free_seats()));
+        Standing { word, slots, busy, seats_free, memory_bytes }
     }
 
     fn now_ms(&self) -> u64 {

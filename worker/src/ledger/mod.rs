@@ -5,6 +5,7 @@
 //! method returns.
 
 mod rows;
+mod statements;
 mod writer;
 
 use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
@@ -17,8 +18,8 @@ use sqlx::SqlitePool;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use tokio::sync::{mpsc, oneshot};
 
-pub use rows::{StoredClaim, StoredJob, StoredVoucher, Unfinished};
-pub use writer::{ClaimEnd, JobEnd, Write};
+pub use rows::{Earned, Pending as PendingTransaction, StoredJob, StoredVoucher, Unfinished};
+pub use writer::{JobEnd, Kind, Part, StoredTransaction, TransactionEnd, Write};
 use writer::{Pending, QUEUE_MAX, write_batches};
 
 /// Why the ledger can't be opened, read or written.
@@ -87,10 +88,14 @@ impl Ledger {
         outcome.await.map_err(|_| LedgerError::Closed)?
     }
 
-    /// Every job that has not come to its end, with its calls and the claim on its way: what a
-    /// restarted worker goes on with.
+    /// Every job that has not come to its end, with its calls: what a restarted worker goes on with.
     pub async fn unfinished(&self) -> Result<Vec<Unfinished>, LedgerError> {
         rows::unfinished(&self.reads).await
+    }
+
+    /// Every transaction that was signed and whose end is not known.
+    pub async fn pending(&self) -> Result<Vec<PendingTransaction>, LedgerError> {
+        rows::pending(&self.reads).await
     }
 
     /// A job in any state, ended ones included.
@@ -98,9 +103,9 @@ impl Ledger {
         rows::job(&self.reads, job).await
     }
 
-    /// Jobs settled so far and the sum of their costs (before the fee split), in lamports.
-    pub async fn settled(&self) -> Result<(u64, u64), LedgerError> {
-        rows::settled(&self.reads).await
+    /// What all jobs so far came to.
+    pub async fn earned(&self) -> Result<Earned, LedgerError> {
+        rows::earned(&self.reads).await
     }
 }
 

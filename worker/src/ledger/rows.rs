@@ -1,4 +1,4 @@
-//! What is read back: unfinished jobs at a start, one job for a late voucher, sums for metrics.
+//! What is read back: unfinished jobs and transactions at a start, one job for a late voucher, sums.
 
 use std::collections::HashMap;
 use std::str::FromStr;
@@ -9,21 +9,13 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqlitePool};
 
 use super::LedgerError;
+use super::writer::{Kind, Part, StoredTransaction};
 
 /// The highest voucher of a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StoredVoucher {
     pub totals: Totals,
     pub signature: Signature,
-}
-
-/// A signed claim: these bytes, and no others, are sent until they land or expire.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StoredClaim {
-    pub signature: Signature,
-    pub wire: Vec<u8>,
-    pub last_valid_block_height: u64,
-    pub totals: Totals,
 }
 
 /// A job as the ledger knows it.
@@ -48,7 +40,23 @@ pub struct Unfinished {
     pub calls: Vec<u32>,
     /// Tokens of the calls that ended.
     pub produced: Totals,
-    pub pending_claim: Option<StoredClaim>,
+}
+
+/// A transaction that was signed and whose end is not known, with the jobs that it is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pending {
+    pub transaction: StoredTransaction,
+    pub jobs: Vec<Part>,
+}
+
+/// Sums over all jobs that ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Earned {
+    pub jobs_settled: u64,
+    /// Their costs before the fee split, in lamports.
+    pub settled: u64,
+    pub tokens_in: u64,
+    pub tokens_out: u64,
 }
 
 pub(super) async fn unfinished(reads: &SqlitePool) -> Result<Vec<Unfinished>, LedgerError> {
@@ -58,8 +66,7 @@ pub(super) async fn unfinished(reads: &SqlitePool) -> Result<Vec<Unfinished>, Le
     let mut found = HashMap::with_capacity(jobs.len());
     for row in &jobs {
         let job = stored_job(row)?;
-        let entry =
-            Unfinished { job, calls: Vec::new(), produced: Totals::ZERO, pending_claim: None };
+        let entry = Unfinished { job, calls: Vec::new(), produced: Totals::ZERO };
         found.insert(entry.job.job, entry);
     }
     let calls = sqlx::query(
@@ -72,16 +79,44 @@ pub(super) async fn unfinished(reads: &SqlitePool) -> Result<Vec<Unfinished>, Le
         entry.produced.tokens_in += optional_amount(&row, "tokens_in")?;
         entry.produced.tokens_out += optional_amount(&row, "tokens_out")?;
     }
-    for row in sqlx::query("SELECT * FROM claims WHERE state = 'pending'").fetch_all(reads).await? {
-        let Some(entry) = found.get_mut(&key(&row, "job")?) else { continue };
-        entry.pending_claim = Some(StoredClaim {
-            signature: signature(&row.try_get::<String, _>("signature")?)?,
-            wire: row.try_get("wire")?,
-            last_valid_block_height: amount(&row, "last_valid_block_height")?,
-            totals: totals(&row, "tokens_in", "tokens_out")?,
-        });
-    }
     Ok(found.into_values().collect())
+}
+
+pub(super) async fn pending(reads: &SqlitePool) -> Result<Vec<Pending>, LedgerError> {
+    let rows = sqlx::query(
+        "SELECT * FROM transactions JOIN transaction_jobs USING (signature) \
+         WHERE state = 'pending' ORDER BY made_unix_s, signature",
+    );
+    let mut found: Vec<Pending> = Vec::new();
+    for row in rows.fetch_all(reads).await? {
+        let signed = signature(&row.try_get::<String, _>("signature")?)?;
+        let part = Part {
+            job: key(&row, "job")?,
+            totals: totals(&row, "tokens_in", "tokens_out")?,
+            is_final: row.try_get("is_final")?,
+        };
+        match found.last_mut().filter(|last| last.transaction.signature == signed) {
+            Some(last) => last.jobs.push(part),
+            None => {
+                let transaction = stored_transaction(&row, signed)?;
+                found.push(Pending { transaction, jobs: vec![part] });
+            }
+        }
+    }
+    Ok(found)
+}
+
+fn stored_transaction(
+    row: &SqliteRow,
+    signature: Signature,
+) -> Result<StoredTransaction, LedgerError> {
+    let kind = Kind::named(row.try_get("kind")?);
+    Ok(StoredTransaction {
+        kind: kind.ok_or(LedgerError::Corrupt("a kind of transaction"))?,
+        signature,
+        wire: row.try_get("wire")?,
+        last_valid_block_height: amount(row, "last_valid_block_height")?,
+    })
 }
 
 pub(super) async fn job(
@@ -95,13 +130,20 @@ pub(super) async fn job(
     row.as_ref().map(stored_job).transpose()
 }
 
-pub(super) async fn settled(reads: &SqlitePool) -> Result<(u64, u64), LedgerError> {
+pub(super) async fn earned(reads: &SqlitePool) -> Result<Earned, LedgerError> {
     let row = sqlx::query(
-        "SELECT count(*) AS jobs, coalesce(sum(cost), 0) AS cost FROM jobs WHERE state = 'settled'",
+        "SELECT count(*) AS jobs, coalesce(sum(cost), 0) AS cost, \
+         coalesce(sum(vouched_in), 0) AS tokens_in, coalesce(sum(vouched_out), 0) AS tokens_out \
+         FROM jobs WHERE state = 'settled'",
     )
     .fetch_one(reads)
     .await?;
-    Ok((amount(&row, "jobs")?, amount(&row, "cost")?))
+    Ok(Earned {
+        jobs_settled: amount(&row, "jobs")?,
+        settled: amount(&row, "cost")?,
+        tokens_in: amount(&row, "tokens_in")?,
+        tokens_out: amount(&row, "tokens_out")?,
+    })
 }
 
 fn stored_job(row: &SqliteRow) -> Result<StoredJob, LedgerError> {

@@ -17,13 +17,22 @@ fn voucher(tokens_in: u64, tokens_out: u64) -> StoredVoucher {
     StoredVoucher { totals: Totals { tokens_in, tokens_out }, signature }
 }
 
-fn claim(byte: u8) -> StoredClaim {
-    StoredClaim {
+fn transaction(byte: u8) -> StoredTransaction {
+    StoredTransaction {
+        kind: Kind::Claim,
         signature: chainference_chain::Signature::from([byte; 64]),
         wire: vec![byte; 300],
         last_valid_block_height: 150,
-        totals: Totals { tokens_in: 10, tokens_out: 5 },
     }
+}
+
+fn part(job: Pubkey) -> Part {
+    Part { job, totals: Totals { tokens_in: 10, tokens_out: 5 }, is_final: true }
+}
+
+fn claim(byte: u8, jobs: &[Pubkey]) -> PendingTransaction {
+    let jobs = jobs.iter().copied().map(part).collect();
+    PendingTransaction { transaction: transaction(byte), jobs }
 }
 
 fn quote(job: Pubkey) -> Write {
@@ -43,12 +52,14 @@ fn begin_call(job: Pubkey, call: u32) -> Write {
     Write::BeginCall { job, call, now_unix_s: NOW }
 }
 
-fn begin_claim(job: Pubkey, byte: u8) -> Write {
-    Write::BeginClaim { job, claim: claim(byte), now_unix_s: NOW }
+fn begin_claim(jobs: &[Pubkey], byte: u8) -> Write {
+    let PendingTransaction { transaction, jobs } = claim(byte, jobs);
+    Write::Begin { transaction, jobs, now_unix_s: NOW }
 }
 
-fn end_claim(byte: u8, end: ClaimEnd) -> Write {
-    Write::EndClaim { signature: claim(byte).signature, end, error: None, now_unix_s: NOW }
+fn end_claim(byte: u8, end: TransactionEnd) -> Write {
+    let signature = transaction(byte).signature;
+    Write::End { signature, end, error: None, now_unix_s: NOW }
 }
 
 struct Disk(TempDir);
@@ -96,7 +107,7 @@ async fn what_was_written_survives_at_every_point_of_a_jobs_life() {
         lock(job),
         begin_call(job, 0),
         vouch(job, voucher(10, 5), true),
-        begin_claim(job, 1),
+        begin_claim(&[job], 1),
     ];
     for (index, step) in steps.into_iter().enumerate() {
         check(&ledger, vec![(step, true)]).await;
@@ -108,20 +119,23 @@ async fn what_was_written_survives_at_every_point_of_a_jobs_life() {
         assert_eq!(found.calls, if index >= 2 { vec![0] } else { vec![] });
         assert_eq!(found.job.voucher, (index >= 3).then(|| voucher(10, 5)));
         assert_eq!(found.job.is_last, index >= 3);
-        assert_eq!(found.pending_claim, (index >= 4).then(|| claim(1)));
+        let pending = ledger.pending().await.unwrap();
+        assert_eq!(pending, if index >= 4 { vec![claim(1, &[job])] } else { vec![] });
     }
     let end = JobEnd::Settled(Some(Lamports(7)));
     check(
         &ledger,
         vec![
-            (end_claim(1, ClaimEnd::Landed), true),
+            (end_claim(1, TransactionEnd::Landed), true),
             (Write::EndJob { job, end, now_unix_s: NOW }, true),
         ],
     )
     .await;
     let ledger = disk.reopen(ledger).await;
     assert!(ledger.unfinished().await.unwrap().is_empty());
-    assert_eq!(ledger.settled().await.unwrap(), (1, 7));
+    assert!(ledger.pending().await.unwrap().is_empty());
+    let earned = Earned { jobs_settled: 1, settled: 7, tokens_in: 10, tokens_out: 5 };
+    assert_eq!(ledger.earned().await.unwrap(), earned);
     assert_eq!(ledger.job(&job).await.unwrap().unwrap().voucher, Some(voucher(10, 5)));
 }
 
@@ -180,24 +194,82 @@ async fn a_quote_is_written_once() {
 }
 
 #[tokio::test]
-async fn one_claim_of_a_job_is_on_its_way_at_a_time() {
+async fn a_job_that_was_let_go_of_can_be_taken_again_but_not_one_that_was_locked() {
     let (disk, job) = (Disk::new(), key(1));
     let ledger = disk.open().await;
-    check(
-        &ledger,
-        vec![
-            (quote(job), true),
-            (lock(job), true),
-            (begin_claim(job, 1), true),
-            (begin_claim(job, 2), false),
-            (end_claim(1, ClaimEnd::Expired), true),
-            (end_claim(1, ClaimEnd::Landed), false), // an end is an end
-            (begin_claim(job, 2), true),
-        ],
-    )
-    .await;
-    let found = ledger.unfinished().await.unwrap().pop().unwrap();
-    assert_eq!(found.pending_claim, Some(claim(2)));
+    let take = |terms: &str| {
+        let (terms, vault) = (terms.to_owned(), key(99));
+        Write::Take { job, vault, terms, prices: PRICES, now_unix_s: NOW }
+    };
+    let end = |end| Write::EndJob { job, end, now_unix_s: NOW };
+    let steps = vec![
+        (take("1"), true),
+        (take("2"), false),
+        (end(JobEnd::Dropped), true),
+        (take("3"), true),
+        (lock(job), true),
+        (take("4"), false),
+        (end(JobEnd::Settled(None)), true),
+        (take("5"), false),
+    ];
+    check(&ledger, steps).await;
+    assert_eq!(ledger.job(&job).await.unwrap().unwrap().terms, "3");
+}
+
+#[tokio::test]
+async fn one_transaction_of_a_job_is_on_its_way_at_a_time() {
+    let (disk, [a, b, c]) = (Disk::new(), [1, 2, 3].map(key));
+    let ledger = disk.open().await;
+    let quoted = [a, b, c].into_iter().flat_map(|job| [(quote(job), true), (lock(job), true)]);
+    check(&ledger, quoted.collect()).await;
+    let steps = vec![
+        (begin_claim(&[a, b], 1), true),
+        (begin_claim(&[a], 2), false),
+        (begin_claim(&[c, b], 3), false), // all of its jobs or none
+        (end_claim(1, TransactionEnd::Expired), true),
+        (end_claim(1, TransactionEnd::Landed), false), // an end is an end
+        (begin_claim(&[c, b], 3), true),
+        (begin_claim(&[a], 2), true),
+    ];
+    check(&ledger, steps).await;
+    let ledger = disk.reopen(ledger).await;
+    assert_eq!(ledger.pending().await.unwrap(), [claim(2, &[a]), claim(3, &[b, c])]);
+}
+
+/// As a worker of the first schema left it: with a claim on its way.
+#[tokio::test]
+async fn a_claim_of_the_first_schema_is_taken_over() {
+    let (disk, job) = (Disk::new(), key(1));
+    fs::create_dir_all(disk.path().parent().unwrap()).unwrap();
+    let options = SqliteConnectOptions::new().filename(disk.path()).create_if_missing(true);
+    let old = SqlitePoolOptions::new().max_connections(1).connect_with(options).await.unwrap();
+    let mut first = sqlx::migrate!("../migrations/worker");
+    first.migrations.to_mut().truncate(1);
+    first.run(&old).await.unwrap();
+    let signature = transaction(7).signature.to_string();
+    let (job_text, vault) = (job.to_string(), key(99).to_string());
+    for (statement, values) in [
+        (
+            "INSERT INTO jobs (job, vault, terms, price_in_per_mtok, price_out_per_mtok, charge_min, state, \
+          claim_until_unix_s, quoted_unix_s, changed_unix_s) VALUES (?, ?, '', 1, 2, 3, 'locked', 9, 1, 1)",
+            [&job_text, &vault],
+        ),
+        (
+            "INSERT INTO claims (signature, job, wire, last_valid_block_height, tokens_in, tokens_out, made_unix_s) \
+          VALUES (?, ?, x'07', 150, 10, 5, 1)",
+            [&signature, &job_text],
+        ),
+    ] {
+        let [first, second] = values;
+        sqlx::query(statement).bind(first).bind(second).execute(&old).await.unwrap();
+    }
+    old.close().await;
+    let ledger = disk.open().await;
+    let transaction = StoredTransaction { wire: vec![7], ..transaction(7) };
+    assert_eq!(
+        ledger.pending().await.unwrap(),
+        [PendingTransaction { transaction, jobs: vec![part(job)] }]
+    );
 }
 
 #[tokio::test]

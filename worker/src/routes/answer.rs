@@ -56,6 +56,8 @@ pub(crate) struct Answer {
     input_due: u64,
     /// Since when the next token waits for a voucher.
     unpaid_since: Option<Instant>,
+    /// Since when the engine, free to go on, has said nothing.
+    silent_since: Instant,
 }
 
 impl Answer {
@@ -79,6 +81,7 @@ impl Answer {
             open: BTreeSet::new(),
             input_due: 0,
             unpaid_since: None,
+            silent_since: began,
         }
     }
 
@@ -129,7 +132,8 @@ impl Answer {
             Ok((lease, generation))
         };
         let ((), (lease, generation)) = tokio::try_join!(stored, generation)?;
-        self.input_due = self.job.accept_input(generation.tokens_in())?.tokens_in;
+        let accepted = self.app.settlement.accept_input(&self.job, generation.tokens_in())?;
+        self.input_due = accepted.tokens_in;
         self.sent.tokens_in = generation.tokens_in();
         Ok((lease, generation))
     }
@@ -181,7 +185,8 @@ impl Answer {
                             allowed_tokens = allow;
                             generation.allow(allow);
                         }
-                        next(&mut generation, &mut changes).await
+                        let left = self.silence_max().saturating_sub(self.silent_since.elapsed());
+                        next(&mut generation, &mut changes, left).await
                     }
                     Gate::Wait => tokio::select! {
                         event = generation.next() => Next::Event(event),
@@ -191,6 +196,9 @@ impl Answer {
                     Gate::Closed => return Err(Break::JobOver),
                 },
             };
+            if matches!(next, Next::Event(_)) {
+                self.silent_since = Instant::now();
+            }
             match next {
                 Next::Changed => {}
                 Next::Event(Some(Ok(Event::Delta(delta)))) => held = Some(delta),
@@ -250,11 +258,20 @@ impl Answer {
     /// Waits for the job to change; a client that sends no voucher in time has left.
     async fn voucher(&mut self, changes: &mut watch::Receiver<()>) -> Result<(), Break> {
         let since = *self.unpaid_since.get_or_insert_with(Instant::now);
-        let left = self.app.limits.voucher_timeout.saturating_sub(since.elapsed());
-        match tokio::time::timeout(left, changes.changed()).await {
+        let patience = self.app.settlement.patience(&self.job, self.app.limits.voucher_timeout);
+        let left = patience.saturating_sub(since.elapsed());
+        let changed = tokio::time::timeout(left, changes.changed()).await;
+        self.silent_since = Instant::now(); // it was us who kept the engine waiting
+        match changed {
             Ok(Ok(())) => Ok(()),
             _ => Err(Break::Unpaid),
         }
+    }
+
+    /// How long the engine may say nothing: before the first token others may come first.
+    fn silence_max(&self) -> Duration {
+        let limits = &self.app.limits;
+        if self.first_token.is_none() { limits.first_token_max } else { limits.idle_max }
     }
 
     async fn finish_choice(
@@ -276,6 +293,7 @@ impl Answer {
     }
 
     async fn end(&mut self, tokens_cached: u64) -> Result<(), Break> {
+        metrics::tokens_cached(tokens_cached);
         let receipt = self.receipt(ReceiptKind::End);
         self.send(&Frame::End { tokens_cached, receipt }).await
     }
@@ -340,8 +358,13 @@ enum Passed {
     StakeUsed,
 }
 
-async fn next(generation: &mut Generation, changes: &mut watch::Receiver<()>) -> Next {
+async fn next(
+    generation: &mut Generation,
+    changes: &mut watch::Receiver<()>,
+    silence_left: Duration,
+) -> Next {
     tokio::select! {
+        () = tokio::time::sleep(silence_left) => Next::Event(Some(Err(EngineError::Silent))),
         event = generation.next() => Next::Event(event),
         _ = changes.changed() => Next::Changed,
     }

@@ -30,6 +30,10 @@ impl RouteError {
         Self::new(StatusCode::CONFLICT, ErrorCode::TermsRefused, message)
     }
 
+    pub fn unsigned(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, ErrorCode::TermsRefused, message)
+    }
+
     pub fn busy(message: impl Into<String>) -> Self {
         let error = Self::new(StatusCode::TOO_MANY_REQUESTS, ErrorCode::Busy, message);
         Self { retry_after_s: Some(1), ..error }
@@ -44,6 +48,20 @@ impl RouteError {
     pub fn internal() -> Self {
         let message = "the worker failed; its log says more";
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, ErrorCode::Internal, message)
+    }
+
+    pub fn late(message: &'static str) -> Self {
+        Self::new(StatusCode::REQUEST_TIMEOUT, ErrorCode::InvalidRequest, message)
+    }
+
+    /// A body that is too long, or that broke off.
+    pub fn body(bytes_max: usize, error: &axum::Error) -> Self {
+        let cause = std::error::Error::source(error);
+        if cause.is_some_and(|cause| cause.is::<http_body_util::LengthLimitError>()) {
+            let message = format!("the body has more than {bytes_max} bytes");
+            return Self::new(StatusCode::PAYLOAD_TOO_LARGE, ErrorCode::InvalidRequest, message);
+        }
+        Self::invalid("the body broke off")
     }
 
     pub fn not_found() -> Self {
@@ -96,10 +114,12 @@ impl From<SettlementError> for RouteError {
                 Self::new(StatusCode::CONFLICT, ErrorCode::InvalidRequest, message)
             }
             SettlementError::ClientFull | SettlementError::Full => Self::busy(message),
-            SettlementError::QuotedBefore | SettlementError::TermsDiffer => Self::refused(message),
+            SettlementError::QuotedBefore
+            | SettlementError::TermsDiffer
+            | SettlementError::ClientRefused => Self::refused(message),
             SettlementError::Draining => Self::draining(),
             SettlementError::Chain(error) => error.into(),
-            SettlementError::ClaimPending
+            SettlementError::TransactionPending
             | SettlementError::Ledger(_)
             | SettlementError::Sign(_)
             | SettlementError::Encode(_) => {
@@ -117,7 +137,10 @@ impl From<Refusal> for RouteError {
             Refusal::NotLocked | Refusal::ServeOver | Refusal::Closed => {
                 (StatusCode::CONFLICT, ErrorCode::UnknownJob)
             }
-            Refusal::BeyondStake => (StatusCode::PAYMENT_REQUIRED, ErrorCode::Unpaid),
+            Refusal::BeyondStake | Refusal::UnpaidInput { .. } => {
+                (StatusCode::PAYMENT_REQUIRED, ErrorCode::Unpaid)
+            }
+            Refusal::NotFinal => (StatusCode::TOO_MANY_REQUESTS, ErrorCode::Busy),
             Refusal::GoesBack | Refusal::BeyondProduced => {
                 (StatusCode::CONFLICT, ErrorCode::InvalidRequest)
             }

@@ -6,22 +6,18 @@ use axum::Json;
 use axum::body::Bytes;
 use axum::extract::State;
 use chainference_chain::Signer;
-use chainference_chain::terms::{JobTerms, Quote};
+use chainference_chain::terms::{JobTerms, Quote, QuoteRequest};
 use chainference_market::Prices;
 
 use super::error::RouteError;
 use super::{App, Offered, parse};
 use crate::metrics;
+use crate::settlement::{Serving, Wanted};
 
 /// A quote's blockhash is gone after so long, with room for slow slots, in seconds.
 const QUOTE_S: i64 = 90;
 /// A blockhash lives for 150 blocks; nodes may differ by a few.
 const BLOCKHASH_BLOCKS_MAX: u64 = 180;
-/// A job must leave time for one short call, in seconds.
-const SERVE_S_MIN: i64 = 5;
-/// The ledger's integers are signed.
-const STAKE_MAX: u64 = i64::MAX as u64;
-
 pub(super) async fn post(
     State(app): State<Arc<App>>,
     body: Bytes,
@@ -32,8 +28,14 @@ pub(super) async fn post(
 }
 
 async fn quote(app: &App, body: &[u8]) -> Result<Quote, RouteError> {
-    let terms: JobTerms = parse(body)?;
-    if app.settlement.is_draining() {
+    let request: QuoteRequest = parse(body)?;
+    // First of all: a stranger must not use up a client's places, nor make us ask the chain.
+    if !request.is_signed() {
+        let message = "a quote is asked for with the signature of the terms' authority";
+        return Err(RouteError::unsigned(message));
+    }
+    let terms = request.terms;
+    if app.settlement.takes_nothing() {
         return Err(RouteError::draining());
     }
     let offer = app.offer(&terms.offer).filter(|offer| offer.model_hash == terms.model_hash);
@@ -46,7 +48,7 @@ async fn quote(app: &App, body: &[u8]) -> Result<Quote, RouteError> {
     if !app.host.would_take(offer.id) {
         return Err(RouteError::busy("this worker has no room for another call of this model"));
     }
-    app.settlement.quote(&terms, offer.prices).await?;
+    app.settlement.quote(&terms, offer.prices.get()).await?;
     // The message is built from the terms: nothing that a client could add is ever signed.
     let signature = terms.sign_as_worker(&app.operator);
     Ok(Quote { signature, expires_unix_s: now_unix_s.saturating_add(QUOTE_S) })
@@ -62,27 +64,26 @@ fn check_terms(
     if terms.worker != app.worker || terms.operator != app.operator.pubkey() {
         return Err("these terms name another worker");
     }
-    let highest = Prices {
-        input_per_mtok: terms.max_price_in_per_mtok,
-        output_per_mtok: terms.max_price_out_per_mtok,
-        charge_min: terms.stake,
-    };
-    if !offer.prices.within(&highest) {
-        return Err("the offer asks more than these terms allow");
-    }
-    if terms.stake == 0 || terms.stake < offer.prices.charge_min || terms.stake > STAKE_MAX {
-        return Err("the stake doesn't fit the offer");
-    }
-    let serve_s = terms.serve_until_unix_s.saturating_sub(now_unix_s);
-    if !(SERVE_S_MIN..=i64::from(app.limits.serve_max_s)).contains(&serve_s) {
-        return Err("serve_until is too near or too far");
-    }
+    let serving = Serving { prices: offer.prices.get(), serve_max_s: app.limits.serve_max_s };
+    serving.check(&wanted(terms), now_unix_s)?;
     // Accounts that stand in two roles at once would build a message of another shape.
     let (client, ours) = ([terms.authority, terms.vault], [app.operator.pubkey(), app.owner]);
     if client.iter().any(|key| ours.contains(key)) {
         return Err("a worker doesn't serve itself");
     }
     Ok(())
+}
+
+fn wanted(terms: &JobTerms) -> Wanted {
+    Wanted {
+        stake: terms.stake,
+        highest: Prices {
+            input_per_mtok: terms.max_price_in_per_mtok,
+            output_per_mtok: terms.max_price_out_per_mtok,
+            charge_min: terms.max_charge_min,
+        },
+        serve_until_unix_s: terms.serve_until_unix_s,
+    }
 }
 
 /// The vault can pay, and the blockhash is of now.

@@ -1,202 +1,156 @@
-//! Claims: signed, written down, sent until they land or expire; and the look at the chain that
-//! settles a doubt.
+//! Claims: gathered, signed, written down, sent until they land or expire.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use chainference_chain::accounts::{Job as ChainJob, JobStatus};
 use chainference_chain::instruction::{self, ClaimRequest};
-use chainference_chain::{ChainError, SignedTransaction, Signer, SubmitError};
+use chainference_chain::{Blockhash, SignedTransaction, Signer};
 use chainference_market::{Lamports, Totals};
+use tokio::sync::mpsc;
 
-use super::life::{Event, OnChain};
-use super::{Job, SettlementError, Shared, lock};
-use crate::ledger::{ClaimEnd, StoredClaim, StoredVoucher, Write};
-use crate::metrics;
+use super::batch::{Batcher, Timing, Waiting};
+use super::life::{Due, Event};
+use super::{Job, SettlementError, Shared};
+use crate::failpoint;
+use crate::ledger::{Kind, Part, StoredTransaction, TransactionEnd};
 
-const PAUSE_MIN: Duration = Duration::from_millis(250);
-const PAUSE_MAX: Duration = Duration::from_secs(15);
-/// A call can arrive a moment before the node shows the job that it is for.
-const SEE_TRIES: u32 = 20;
-const SEE_PAUSE: Duration = Duration::from_millis(50);
+/// Lamports that a signature costs on Solana; a claim carries one.
+const FEE: Lamports = Lamports(5_000);
+const LINGER: Duration = Duration::from_millis(100);
+
+/// A job that wants a claim.
+pub(super) struct Asked {
+    pub job: Arc<Job>,
+    pub due: Due,
+}
 
 impl Shared {
-    /// Claims a job finally. `None`: the worker stops before the outcome is known; the ledger has it.
-    pub(super) async fn claim(
-        &self,
-        job: &Job,
-        voucher: Option<StoredVoucher>,
-    ) -> Option<ClaimEnd> {
-        let _permit = self.claims_at_once.acquire().await.ok()?;
-        let claim = match self.sign_claim(job, voucher).await? {
-            Ok(claim) => claim,
-            Err(error) => {
-                tracing::error!(%error, job = %job.address, "a claim could not be made");
-                return Some(ClaimEnd::Rejected);
+    /// Puts claims together until the worker stops. What still waits then is in the ledger.
+    pub(super) async fn gather_claims(
+        self: Arc<Self>,
+        mut asked: mpsc::UnboundedReceiver<Asked>,
+        company: Duration,
+    ) {
+        let began = Instant::now();
+        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        let (linger_ms, company_ms) = (millis(LINGER), millis(company.max(LINGER)));
+        let mut batcher = Batcher::new(Timing { fee: FEE, linger_ms, company_ms });
+        loop {
+            while let Some(claims) = batcher.take(millis(began.elapsed())) {
+                let shared = Arc::clone(&self);
+                self.tasks.spawn(async move { shared.claim(claims).await });
             }
-        };
-        self.send_claim(job, claim).await
-    }
-
-    /// Signs a claim and stores it. Waits for the chain as long as the worker runs.
-    async fn sign_claim(
-        &self,
-        job: &Job,
-        voucher: Option<StoredVoucher>,
-    ) -> Option<Result<StoredClaim, SettlementError>> {
-        let mut pause = PAUSE_MIN;
-        let blockhash = loop {
-            match self.chain.blockhash().await {
-                Ok(blockhash) => break blockhash,
-                Err(error) => tracing::warn!(%error, "the chain is away, claims wait"),
-            }
-            self.sleep(&mut pause).await?;
-        };
-        let vouched = voucher.filter(|voucher| !voucher.totals.is_zero());
-        let request = ClaimRequest {
-            operator: self.settings.operator.pubkey(),
-            worker: job.terms.worker,
-            vault: job.terms.vault,
-            job: job.address,
-            voucher: vouched.map(|voucher| (voucher.totals, voucher.signature)),
-            is_final: true,
-        };
-        let claim = instruction::claim(&request);
-        let signed = SignedTransaction::sign(&[claim], &self.settings.operator, &[], &blockhash);
-        let totals = vouched.map_or(Totals::ZERO, |voucher| voucher.totals);
-        Some(match signed {
-            Ok(signed) => self.store_claim(job, signed, totals).await,
-            Err(error) => Err(error.into()),
-        })
-    }
-
-    async fn store_claim(
-        &self,
-        job: &Job,
-        signed: SignedTransaction,
-        totals: Totals,
-    ) -> Result<StoredClaim, SettlementError> {
-        let claim = StoredClaim {
-            signature: signed.signature,
-            wire: signed.wire,
-            last_valid_block_height: signed.last_valid_block_height,
-            totals,
-        };
-        let now_unix_s = self.time.now_unix_s();
-        let write = Write::BeginClaim { job: job.address, claim: claim.clone(), now_unix_s };
-        let is_only = self.ledger.write(write).await?;
-        if is_only { Ok(claim) } else { Err(SettlementError::ClaimPending) }
-    }
-
-    /// Sends a stored claim, the same bytes again and again, until its fate is known.
-    async fn send_claim(&self, job: &Job, claim: StoredClaim) -> Option<ClaimEnd> {
-        let signed = SignedTransaction {
-            signature: claim.signature,
-            wire: claim.wire,
-            last_valid_block_height: claim.last_valid_block_height,
-        };
-        let mut pause = PAUSE_MIN;
-        let (end, error) = loop {
-            match self.chain.submit(&signed).await {
-                Ok(()) => break (ClaimEnd::Landed, None),
-                Err(SubmitError::Expired) => break (ClaimEnd::Expired, None),
-                Err(SubmitError::Unreachable(error)) => {
-                    tracing::warn!(%error, job = %job.address, "the chain is away, the claim waits");
+            let wait = batcher.leaves_at_ms().map(Duration::from_millis);
+            let leaves = async {
+                match wait {
+                    Some(at) => tokio::time::sleep(at.saturating_sub(began.elapsed())).await,
+                    None => std::future::pending().await,
                 }
-                Err(error) => break (ClaimEnd::Rejected, Some(error.to_string())),
-            }
-            self.sleep(&mut pause).await?;
-        };
-        match &error {
-            None => tracing::info!(job = %job.address, ?end, "claim ended"),
-            Some(error) => tracing::warn!(job = %job.address, error, "claim rejected"),
-        }
-        metrics::claim_ended(end);
-        let now_unix_s = self.time.now_unix_s();
-        let write = Write::EndClaim { signature: claim.signature, end, error, now_unix_s };
-        if let Err(error) = self.ledger.write(write).await {
-            tracing::error!(%error, job = %job.address, "a claim's end could not be stored");
-        }
-        Some(end)
-    }
-
-    /// Goes on with a claim that was on its way when the worker stopped.
-    pub(super) fn resume_claim(self: &Arc<Self>, job: Arc<Job>, claim: StoredClaim) {
-        let shared = Arc::clone(self);
-        self.tasks.spawn(async move {
-            if let Some(end) = shared.send_claim(&job, claim).await {
-                shared.tell(&job, Event::ClaimEnded(end));
-            }
-        });
-    }
-
-    /// Waits until the chain shows the job locked by us on the quoted terms.
-    pub(super) async fn see_locked(
-        self: &Arc<Self>,
-        job: &Arc<Job>,
-    ) -> Result<(), SettlementError> {
-        for _ in 0..SEE_TRIES {
-            if let Some(found) = self.chain.job(&job.address).await? {
-                if !is_as_quoted(&found, job) {
-                    return Err(SettlementError::TermsDiffer);
-                }
-                return self.seen_locked(job, &found).await;
-            }
-            tokio::time::sleep(SEE_PAUSE).await;
-        }
-        Err(super::Refusal::NotLocked.into())
-    }
-
-    /// Books what the chain shows of a job that was only quoted so far.
-    pub(super) async fn seen_locked(
-        self: &Arc<Self>,
-        job: &Arc<Job>,
-        found: &ChainJob,
-    ) -> Result<(), SettlementError> {
-        if found.status() == JobStatus::Locked {
-            let write = Write::Lock {
-                job: job.address,
-                prices: found.prices(),
-                claim_until_unix_s: found.claim_until_unix_s,
-                now_unix_s: self.time.now_unix_s(),
             };
-            self.ledger.write(write).await?;
-        }
-        self.tell(job, Event::Seen(on_chain(found)));
-        Ok(())
-    }
-
-    pub(super) async fn look(&self, job: &Job) -> Result<OnChain, ChainError> {
-        match self.chain.job(&job.address).await? {
-            Some(found) => Ok(on_chain(&found)),
-            None => Ok(OnChain::Absent { block_height: self.chain.block_height().await? }),
+            tokio::select! {
+                claim = asked.recv() => match claim {
+                    Some(claim) => batcher.push(waiting(claim, millis(began.elapsed()))),
+                    None => return,
+                },
+                () = leaves => {}
+                () = self.stop.cancelled() => return,
+            }
         }
     }
 
-    /// Backs off; `None` once the worker stops.
-    async fn sleep(&self, pause: &mut Duration) -> Option<()> {
-        let length = *pause;
-        *pause = (length * 2).min(PAUSE_MAX);
-        self.stop.run_until_cancelled(tokio::time::sleep(length)).await
+    /// Claims these jobs in one transaction.
+    async fn claim(self: &Arc<Self>, claims: Vec<Asked>) {
+        let Ok(_permit) = self.claims_at_once.acquire().await else { return };
+        let Some(end) = self.claim_together(&claims).await else { return };
+        for claim in &claims {
+            self.tell(&claim.job, Event::ClaimEnded(end));
+        }
+    }
+
+    /// `None`: the worker stops before the outcome is known; the ledger has it.
+    async fn claim_together(&self, claims: &[Asked]) -> Option<TransactionEnd> {
+        let blockhash = self.blockhash().await?;
+        let transaction = match self.store_claims(claims, &blockhash).await {
+            Ok(transaction) => transaction,
+            Err(error) => {
+                tracing::error!(%error, claims = claims.len(), "claims could not be made");
+                return Some(TransactionEnd::Rejected);
+            }
+        };
+        failpoint::reached("claim stored");
+        let end = self.send(&transaction).await;
+        failpoint::reached("claim sent");
+        end
+    }
+
+    async fn store_claims(
+        &self,
+        claims: &[Asked],
+        blockhash: &Blockhash,
+    ) -> Result<StoredTransaction, SettlementError> {
+        let operator = &self.settings.operator;
+        let request = |claim: &Asked| ClaimRequest {
+            operator: operator.pubkey(),
+            worker: claim.job.terms.worker,
+            vault: claim.job.terms.vault,
+            job: claim.job.address,
+            voucher: claim.vouched(),
+            is_final: claim.due.is_final,
+        };
+        let claimed: Vec<_> =
+            claims.iter().map(|claim| instruction::claim(&request(claim))).collect();
+        let signed = SignedTransaction::sign(&claimed, operator, &[], blockhash)?;
+        let parts = claims.iter().map(Asked::part).collect();
+        self.store(Kind::Claim, &signed, parts).await
     }
 }
 
-pub(super) fn on_chain(found: &ChainJob) -> OnChain {
-    match found.status() {
-        JobStatus::Open => OnChain::Open,
-        JobStatus::Locked => {
-            OnChain::Locked { claim_until_unix_s: found.claim_until_unix_s, prices: found.prices() }
-        }
-        JobStatus::Settled => OnChain::Settled { cost: Lamports(found.credited) },
+impl Asked {
+    /// The voucher, unless it says nothing: a claim without one lets the job go.
+    fn vouched(&self) -> Option<(Totals, chainference_chain::Signature)> {
+        let vouched = self.due.voucher.filter(|voucher| !voucher.totals.is_zero());
+        vouched.map(|voucher| (voucher.totals, voucher.signature))
+    }
+
+    fn part(&self) -> Part {
+        let totals = self.vouched().map_or(Totals::ZERO, |(totals, _)| totals);
+        Part { job: self.job.address, totals, is_final: self.due.is_final }
     }
 }
 
-/// The address binds vault, session key and slot; the rest is compared.
-pub(super) fn is_as_quoted(found: &ChainJob, job: &Job) -> bool {
-    let quoted = lock(&job.life).prices();
-    found.worker == job.terms.worker
-        && found.session_key == job.terms.session_key
-        && found.stake == job.terms.stake
-        && found.serve_until_unix_s == job.terms.serve_until_unix_s
-        && found.prices() == quoted
+fn waiting(claim: Asked, since_ms: u64) -> Waiting<Asked> {
+    let Due { worth, is_urgent, is_alone, .. } = claim.due;
+    Waiting { claim, worth, is_urgent, is_alone, since_ms }
+}
+
+#[cfg(test)]
+mod tests {
+    use chainference_chain::{Hash, Keypair, Pubkey, Signature};
+
+    use super::super::batch::CLAIMS_MAX;
+    use super::*;
+
+    /// The chain that the tests run on doesn't enforce a packet's size; public ones do.
+    #[test]
+    fn as_many_claims_of_unrelated_clients_as_are_batched_fit_into_a_packet() {
+        let operator = Keypair::new();
+        let blockhash = Blockhash { hash: Hash::default(), last_valid_block_height: 0 };
+        let (worker, key) = (Pubkey::new_unique(), operator.pubkey());
+        let signed = |count: usize| {
+            let claim = |_| {
+                instruction::claim(&ClaimRequest {
+                    operator: key,
+                    worker,
+                    vault: Pubkey::new_unique(),
+                    job: Pubkey::new_unique(),
+                    voucher: Some((Totals::ZERO, Signature::default())),
+                    is_final: true,
+                })
+            };
+            let claims: Vec<_> = (0..count).map(claim).collect();
+            SignedTransaction::sign(&claims, &operator, &[], &blockhash)
+        };
+        assert!(signed(CLAIMS_MAX).is_ok());
+        assert!(signed(CLAIMS_MAX + 1).is_err(), "one more would fit");
+    }
 }

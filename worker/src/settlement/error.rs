@@ -22,8 +22,10 @@ pub enum SettlementError {
     QuotedBefore,
     #[error("the job on chain is not the one that was quoted")]
     TermsDiffer,
-    #[error("another claim of this job is on its way")]
-    ClaimPending,
+    #[error("another transaction of this job is on its way")]
+    TransactionPending,
+    #[error("this worker doesn't serve this client")]
+    ClientRefused,
     #[error("the worker is shutting down")]
     Draining,
     #[error(transparent)]

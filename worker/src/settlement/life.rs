@@ -7,19 +7,19 @@
 //!    ▼
 //!  Ended
 //! ```
-//! The one claim of a job is the final one: the money is reserved in the vault and the voucher is on
-//! disk, so claiming earlier would buy nothing but fees. Times are unix seconds of the chain's clock.
+//! A job is claimed once, finally: the money is reserved in the vault and the voucher is on disk, so
+//! claiming earlier buys nothing but fees. Only where much has gathered in a job that goes on is a
+//! part of it claimed meanwhile. Times are unix seconds of the chain's clock.
 
 use chainference_market::{Lamports, Prices, Totals};
 
-use crate::ledger::{ClaimEnd, JobEnd, StoredVoucher};
+use crate::ledger::{JobEnd, Part, StoredVoucher, TransactionEnd};
 
+mod claiming;
 mod credit;
 
+pub use claiming::Due;
 pub use credit::Gate;
-
-/// The longest pause between two tries of a claim, in seconds.
-const RETRY_S_MAX: i64 = 60;
 
 /// When a job's money is fetched.
 #[derive(Clone, Copy, Debug)]
@@ -30,6 +30,8 @@ pub struct Policy {
     pub patience_s: i64,
     /// The claim is sent at the latest so long before the chain's deadline.
     pub claim_margin_s: i64,
+    /// So much that is vouched and not credited is worth a claim of its own while the job goes on.
+    pub part_min: Lamports,
     /// How many prompt tokens beyond what is known to be produced a voucher may cover: a crash may
     /// have lost the count of calls whose frames had been sent.
     pub slack_in_tokens: u64,
@@ -38,10 +40,29 @@ pub struct Policy {
 /// What the chain shows under a job's address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnChain {
-    Absent { block_height: u64 },
+    Absent {
+        block_height: u64,
+    },
     Open,
-    Locked { claim_until_unix_s: i64, prices: Prices },
-    Settled { cost: Lamports },
+    /// Another worker's.
+    OfAnother,
+    /// By us.
+    Locked(Lock),
+    Settled {
+        cost: Lamports,
+    },
+}
+
+/// A locked job as the chain shows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lock {
+    pub claim_until_unix_s: i64,
+    /// The offer's when the lock landed.
+    pub prices: Prices,
+    /// Grows when the client adds to it.
+    pub stake: Lamports,
+    /// What claims have moved so far.
+    pub credited: Lamports,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -54,7 +75,9 @@ pub enum Event {
         voucher: StoredVoucher,
         is_last: bool,
     },
-    ClaimEnded(ClaimEnd),
+    ClaimEnded(TransactionEnd),
+    /// The lock can't be rolled back any more.
+    LockFinal,
     /// The worker is about to stop.
     Drain,
     Tick,
@@ -64,8 +87,7 @@ pub enum Event {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Command {
     Nothing,
-    /// Claim the voucher, finally; without one, let go of the job.
-    Claim(Option<StoredVoucher>),
+    Claim(Due),
     /// Look at the job on chain.
     Look,
     /// Book the end and forget the job.
@@ -87,6 +109,13 @@ pub enum Refusal {
     BeyondStake,
     #[error("the voucher covers more than was produced")]
     BeyondProduced,
+    #[error(
+        "vouch first: {unpaid_tokens} input tokens of this client would be unpaid, and this worker \
+         accepts {max_tokens}"
+    )]
+    UnpaidInput { unpaid_tokens: u64, max_tokens: u64 },
+    #[error("the job's lock is not final yet, and until then this worker serves less: try again")]
+    NotFinal,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,8 +131,10 @@ enum Phase {
 pub struct Agreed {
     pub stake: Lamports,
     pub serve_until_unix_s: i64,
-    /// The quote can't be used after this block height.
+    /// The quote, or the lock that we sent, can't land after this block height.
     pub quote_last_valid_block_height: u64,
+    /// The most that is served, by cost, before the lock is final. `None`: it is so at once.
+    pub unfinal_max: Option<Lamports>,
 }
 
 #[derive(Clone, Debug)]
@@ -112,6 +143,10 @@ pub struct Life {
     /// Quoted; replaced by the chain's snapshot once that is seen.
     prices: Prices,
     phase: Phase,
+    /// Totals of a claim on its way that lets the job go on.
+    part: Option<Totals>,
+    /// As the chain showed it last.
+    credited: Option<Lamports>,
     produced: Totals,
     voucher: Option<StoredVoucher>,
     /// Output at which a voucher was last asked for.
@@ -122,6 +157,8 @@ pub struct Life {
     live_calls: u32,
     idle_since_unix_s: i64,
     failures: u32,
+    /// A claim of it was refused, not merely late.
+    was_refused: bool,
     retry_at_unix_s: i64,
 }
 
@@ -135,7 +172,7 @@ pub struct Restored {
     pub is_last: bool,
     pub was_called: bool,
     /// A claim is on its way: its end comes as an event.
-    pub is_claiming: bool,
+    pub claiming: Option<Part>,
 }
 
 impl Life {
@@ -145,6 +182,8 @@ impl Life {
             agreed,
             prices,
             phase: Phase::Quoted,
+            part: None,
+            credited: None,
             produced: Totals::ZERO,
             voucher: None,
             asked_out: 0,
@@ -154,6 +193,7 @@ impl Life {
             live_calls: 0,
             idle_since_unix_s: now_unix_s,
             failures: 0,
+            was_refused: false,
             retry_at_unix_s: now_unix_s,
         }
     }
@@ -163,9 +203,12 @@ impl Life {
         let mut life = Self::quoted(agreed, prices, now_unix_s);
         life.phase = match from.claim_until_unix_s {
             None => Phase::Quoted,
-            Some(claim_until_unix_s) if from.is_claiming => Phase::Claiming { claim_until_unix_s },
+            Some(claim_until_unix_s) if from.claiming.is_some_and(|part| part.is_final) => {
+                Phase::Claiming { claim_until_unix_s }
+            }
             Some(claim_until_unix_s) => Phase::Locked { claim_until_unix_s },
         };
+        life.part = from.claiming.filter(|part| !part.is_final).map(|part| part.totals);
         life.voucher = from.voucher;
         life.produced = rise(from.produced, life.vouched());
         life.is_last = from.is_last;
@@ -177,7 +220,8 @@ impl Life {
     pub fn handle(&mut self, event: Event, now_unix_s: i64, policy: &Policy) -> Command {
         match event {
             Event::Seen(seen) => return self.seen(seen, now_unix_s, policy),
-            Event::ClaimEnded(end) => return self.claim_ended(end, now_unix_s),
+            Event::ClaimEnded(end) => return self.claim_ended(end, now_unix_s, policy),
+            Event::LockFinal => self.agreed.unfinal_max = None,
             Event::CallBegan => {
                 self.was_called = true;
                 self.live_calls += 1;
@@ -230,9 +274,21 @@ impl Life {
         self.phase == Phase::Quoted
     }
 
+    /// Whether any call of it was ever begun.
+    pub fn was_called(&self) -> bool {
+        self.was_called
+    }
+
+    /// Whether its lock is known to be final, or never had to be.
+    pub fn is_final(&self) -> bool {
+        self.agreed.unfinal_max.is_none()
+    }
+
     fn seen(&mut self, seen: OnChain, now_unix_s: i64, policy: &Policy) -> Command {
         match (self.phase, seen) {
             (Phase::Ended, _) | (_, OnChain::Open) => return Command::Nothing,
+            (Phase::Quoted, OnChain::OfAnother) => return self.end(JobEnd::Dropped),
+            (_, OnChain::OfAnother) => return Command::Nothing, // a node that tells nonsense
             (_, OnChain::Settled { cost }) => return self.end(JobEnd::Settled(Some(cost))),
             (Phase::Quoted, OnChain::Absent { block_height }) => {
                 if block_height > self.agreed.quote_last_valid_block_height {
@@ -245,45 +301,18 @@ impl Life {
                 OnChain::Absent { .. },
             ) if now_unix_s >= claim_until_unix_s => return self.end(JobEnd::Settled(None)),
             (Phase::Locked { .. } | Phase::Claiming { .. }, OnChain::Absent { .. }) => {}
-            (Phase::Claiming { .. }, OnChain::Locked { claim_until_unix_s, .. }) => {
-                self.phase = Phase::Claiming { claim_until_unix_s };
-            }
-            (_, OnChain::Locked { claim_until_unix_s, prices }) => {
-                self.prices = prices;
-                self.phase = Phase::Locked { claim_until_unix_s };
+            (phase, OnChain::Locked(lock)) => {
+                let claim_until_unix_s = lock.claim_until_unix_s;
+                self.phase = match phase {
+                    Phase::Claiming { .. } => Phase::Claiming { claim_until_unix_s },
+                    _ => Phase::Locked { claim_until_unix_s },
+                };
+                self.prices = lock.prices;
+                self.credited = Some(lock.credited);
+                self.agreed.stake = self.agreed.stake.max(lock.stake);
             }
         }
         self.claim_if_due(now_unix_s, policy)
-    }
-
-    fn claim_ended(&mut self, end: ClaimEnd, now_unix_s: i64) -> Command {
-        let Phase::Claiming { claim_until_unix_s } = self.phase else { return Command::Nothing };
-        if end == ClaimEnd::Landed {
-            let cost = self.prices.cost(self.vouched()).ok();
-            return self.end(JobEnd::Settled(cost));
-        }
-        self.phase = Phase::Locked { claim_until_unix_s };
-        self.failures = self.failures.saturating_add(1);
-        let pause_s = 1_i64.checked_shl(self.failures).unwrap_or(RETRY_S_MAX).min(RETRY_S_MAX);
-        self.retry_at_unix_s = now_unix_s.saturating_add(pause_s);
-        Command::Look
-    }
-
-    fn claim_if_due(&mut self, now_unix_s: i64, policy: &Policy) -> Command {
-        let Phase::Locked { claim_until_unix_s } = self.phase else { return Command::Nothing };
-        let is_late = now_unix_s >= claim_until_unix_s.saturating_sub(policy.claim_margin_s);
-        let is_idle = |for_s| now_unix_s >= self.idle_since_unix_s.saturating_add(for_s);
-        let is_over = self.is_draining
-            || now_unix_s >= self.agreed.serve_until_unix_s
-            || (self.was_called && is_idle(policy.idle_s));
-        let is_paid_up = self.vouched().covers(self.produced) || is_idle(policy.patience_s);
-        let is_done = self.live_calls == 0 && (self.is_last || (is_over && is_paid_up));
-        let is_due = is_late || is_done;
-        if !is_due || now_unix_s < self.retry_at_unix_s {
-            return Command::Nothing;
-        }
-        self.phase = Phase::Claiming { claim_until_unix_s };
-        Command::Claim(self.voucher)
     }
 
     fn end(&mut self, end: JobEnd) -> Command {

@@ -1,29 +1,44 @@
 //! Jobs from quote to payment: the shell around [`life`]. It keeps the ledger, talks to the chain
 //! and wakes the calls that wait for a voucher.
 
+mod batch;
+mod choice;
 mod claims;
+mod clients;
 mod clock;
 mod error;
 mod life;
+mod look;
+mod market;
 mod quotes;
+mod restore;
+mod sending;
+mod status;
 mod sweep;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use chainference_chain::terms::JobTerms;
 use chainference_chain::{Chain, Keypair, Pubkey};
 use chainference_market::{Lamports, Prices, Totals};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::ledger::{JobEnd, Ledger, StoredVoucher, Unfinished, Write};
+use crate::failpoint;
+use crate::ledger::{JobEnd, Ledger, StoredVoucher, Write};
+pub use choice::{Serving, Wanted};
+use claims::Asked;
+pub use clients::Clients;
 pub(crate) use clock::{ChainTime, lock};
 pub use error::SettlementError;
-use life::{Agreed, Command, Event, Life, Restored};
+use life::{Agreed, Command, Event, Life};
 pub use life::{Gate, Policy, Refusal};
+pub(crate) use market::Stall;
+pub use status::Snapshot;
 
 /// Claims that are sent at once: a burst of ended jobs must not flood the node.
 const CLAIMS_AT_ONCE: usize = 16;
@@ -31,6 +46,8 @@ const CLAIMS_AT_ONCE: usize = 16;
 const WINDOW_TOKENS_MIN: u64 = 64;
 /// The window's length at the speed that is measured, in seconds.
 const WINDOW_S: u64 = 2;
+/// So long a call waits for its lock to become final: twice what a slow cluster takes.
+const FINAL_PATIENCE: Duration = Duration::from_secs(60);
 
 /// Limits and keys of the settlement.
 pub struct Settings {
@@ -42,6 +59,14 @@ pub struct Settings {
     pub jobs_per_client_max: usize,
     /// The most credit of a window, by the job's output price.
     pub credit_max: Lamports,
+    /// The most input tokens of one client, over all its jobs, that may be unpaid.
+    pub unpaid_in_max: u64,
+    /// The most that a job is served, by cost, before its lock is final; `None` where the chain never
+    /// forks.
+    pub unfinal_max: Option<Lamports>,
+    /// So long claims that don't earn their fee wait for others.
+    pub claim_company: Duration,
+    pub clients: Clients,
 }
 
 /// A live job.
@@ -66,6 +91,9 @@ struct Shared {
     jobs: Mutex<HashMap<Pubkey, Arc<Job>>>,
     tokens_per_s: AtomicU64,
     is_draining: AtomicBool,
+    /// The owner has said that the worker leaves the market.
+    is_retiring: AtomicBool,
+    claims: mpsc::UnboundedSender<Asked>,
     claims_at_once: Semaphore,
     tasks: TaskTracker,
     /// Ends what waits for a chain that is away.
@@ -96,61 +124,9 @@ impl Job {
     pub fn is_input_vouched(&self, tokens_in: u64) -> bool {
         lock(&self.life).vouched().tokens_in >= tokens_in
     }
-
-    /// See [`Life::accept_input`].
-    pub fn accept_input(&self, tokens_in: u64) -> Result<Totals, Refusal> {
-        lock(&self.life).accept_input(tokens_in)
-    }
 }
 
 impl Settlement {
-    /// Takes up every job of the ledger that has not come to its end.
-    pub async fn restore(
-        chain: Chain,
-        ledger: Ledger,
-        settings: Settings,
-        chain_unix_s: i64,
-    ) -> Result<Self, SettlementError> {
-        let unfinished = ledger.unfinished().await?;
-        let settlement = Self(Arc::new(Shared {
-            chain,
-            ledger,
-            settings,
-            time: ChainTime::new(chain_unix_s),
-            jobs: Mutex::default(),
-            tokens_per_s: AtomicU64::new(0),
-            is_draining: AtomicBool::new(false),
-            claims_at_once: Semaphore::new(CLAIMS_AT_ONCE),
-            tasks: TaskTracker::new(),
-            stop: CancellationToken::new(),
-        }));
-        for found in unfinished {
-            settlement.take_up(found)?;
-        }
-        Ok(settlement)
-    }
-
-    fn take_up(&self, found: Unfinished) -> Result<(), SettlementError> {
-        let terms: JobTerms = serde_json::from_str(&found.job.terms)?;
-        let restored = Restored {
-            claim_until_unix_s: found.job.claim_until_unix_s,
-            produced: found.produced,
-            voucher: found.job.voucher,
-            is_last: found.job.is_last,
-            was_called: !found.calls.is_empty(),
-            is_claiming: found.pending_claim.is_some(),
-        };
-        let now = self.0.time.now_unix_s();
-        let life = Life::restored(agreed(&terms), found.job.prices, restored, now);
-        let job = Job::new(terms, life, found.calls.into_iter().collect());
-        lock(&self.0.jobs).insert(job.address, Arc::clone(&job));
-        tracing::info!(job = %job.address, claiming = restored.is_claiming, "job taken up again");
-        if let Some(claim) = found.pending_claim {
-            self.0.resume_claim(job, claim);
-        }
-        Ok(())
-    }
-
     /// A live job of this worker.
     pub fn job(&self, job: &Pubkey) -> Result<Arc<Job>, SettlementError> {
         lock(&self.0.jobs).get(job).cloned().ok_or(SettlementError::UnknownJob)
@@ -169,6 +145,27 @@ impl Settlement {
         }
         self.tell(job, Event::CallBegan);
         Ok(())
+    }
+
+    /// Counts a call's prompt, unless the stake can't pay for it, or the client owes for too many
+    /// prompts already.
+    pub fn accept_input(&self, job: &Job, tokens_in: u64) -> Result<Totals, SettlementError> {
+        // Held until the prompt is counted: two calls of a client must not both fit into what is left.
+        let jobs = lock(&self.0.jobs);
+        let of_client = jobs.values().filter(|other| other.terms.vault == job.terms.vault);
+        let unpaid = of_client.map(|other| lock(&other.life).unpaid_input());
+        let unpaid_tokens = unpaid.fold(tokens_in, u64::saturating_add);
+        let max_tokens = self.0.settings.unpaid_in_max;
+        if unpaid_tokens > max_tokens {
+            return Err(Refusal::UnpaidInput { unpaid_tokens, max_tokens }.into());
+        }
+        Ok(lock(&job.life).accept_input(tokens_in)?)
+    }
+
+    /// How long a call waits at a closed gate: `for_voucher`, or longer where it may be the lock that
+    /// is waited for.
+    pub fn patience(&self, job: &Job, for_voucher: Duration) -> Duration {
+        if lock(&job.life).is_final() { for_voucher } else { for_voucher.max(FINAL_PATIENCE) }
     }
 
     /// Makes a begun call durable; tokens may be sent once this returns.
@@ -225,6 +222,7 @@ impl Settlement {
         if !self.0.ledger.write(write).await? {
             return Err(Refusal::GoesBack.into());
         }
+        failpoint::reached("voucher stored");
         self.tell(job, Event::Vouched { voucher, is_last });
         Ok(())
     }
@@ -289,10 +287,10 @@ impl Shared {
         loop {
             let event = match command {
                 Command::Nothing => return,
-                Command::Claim(voucher) => match self.claim(&job, voucher).await {
-                    Some(end) => Event::ClaimEnded(end),
-                    None => return, // stopping: the ledger knows what is owed
-                },
+                Command::Claim(due) => {
+                    self.claims.send(Asked { job, due }).ok(); // else it stops: the ledger knows
+                    return;
+                }
                 Command::Look => match self.look(&job).await {
                     Ok(seen) => Event::Seen(seen),
                     Err(_) => return, // the next tick tries again
@@ -315,10 +313,11 @@ impl Shared {
     }
 }
 
-fn agreed(terms: &JobTerms) -> Agreed {
+fn agreed(terms: &JobTerms, unfinal_max: Option<Lamports>) -> Agreed {
     Agreed {
         stake: Lamports(terms.stake),
         serve_until_unix_s: terms.serve_until_unix_s,
         quote_last_valid_block_height: terms.last_valid_block_height,
+        unfinal_max,
     }
 }

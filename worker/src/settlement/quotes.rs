@@ -1,13 +1,13 @@
 //! Room for jobs that are being quoted.
 
 use std::collections::HashSet;
-use std::sync::atomic::Ordering;
 
 use chainference_chain::terms::JobTerms;
 use chainference_market::Prices;
 
 use super::life::Life;
 use super::{Job, Settlement, SettlementError, agreed, lock};
+use crate::failpoint;
 use crate::ledger::Write;
 
 impl Settlement {
@@ -21,7 +21,10 @@ impl Settlement {
         let was_held = self.reserve(terms, prices, now_unix_s)?;
         let write = Write::Quote { job, vault, terms: encoded, prices, now_unix_s };
         match shared.ledger.write(write).await {
-            Ok(is_new) if is_new || was_held => Ok(()),
+            Ok(is_new) if is_new || was_held => {
+                failpoint::reached("quote stored");
+                Ok(())
+            }
             outcome => {
                 lock(&shared.jobs).remove(&job);
                 outcome?;
@@ -38,8 +41,11 @@ impl Settlement {
         now_unix_s: i64,
     ) -> Result<bool, SettlementError> {
         let shared = &self.0;
-        if shared.is_draining.load(Ordering::Relaxed) {
+        if self.takes_nothing() {
             return Err(SettlementError::Draining);
+        }
+        if !shared.settings.clients.admits(&terms.vault) {
+            return Err(SettlementError::ClientRefused);
         }
         let mut jobs = lock(&shared.jobs);
         if let Some(held) = jobs.get(&terms.job()) {
@@ -53,7 +59,7 @@ impl Settlement {
         if of_client >= shared.settings.jobs_per_client_max {
             return Err(SettlementError::ClientFull);
         }
-        let life = Life::quoted(agreed(terms), prices, now_unix_s);
+        let life = Life::quoted(agreed(terms, shared.settings.unfinal_max), prices, now_unix_s);
         let job = Job::new(terms.clone(), life, HashSet::new());
         jobs.insert(job.address, job);
         Ok(false)

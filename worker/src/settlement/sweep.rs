@@ -1,7 +1,7 @@
 //! The beat of the settlement: deadlines each second, the chain's own view from time to time, and
 //! the drain at the end.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -10,8 +10,8 @@ use chainference_chain::accounts::Job as ChainJob;
 use chainference_chain::{ChainError, Pubkey};
 use tokio_util::sync::CancellationToken;
 
-use super::claims::{is_as_quoted, on_chain};
 use super::life::{Event, OnChain};
+use super::look::{is_as_quoted, on_chain};
 use super::{Job, Settlement, Shared, lock};
 use crate::metrics;
 
@@ -85,19 +85,42 @@ impl Shared {
     /// Compares every live job with the chain: deadlines that shrank, quotes that were used or
     /// expired, jobs that others settled.
     async fn sweep(self: &Arc<Self>, jobs: &[Arc<Job>]) -> Result<(), ChainError> {
-        self.time.set(self.chain.clock().await?.unix_s);
+        let worker = &self.settings.worker;
+        let (clock, record) = tokio::try_join!(self.chain.clock(), self.chain.worker(worker))?;
+        self.time.set(clock.unix_s);
+        if let Some(record) = record {
+            self.seen_record(&record);
+        }
         if jobs.is_empty() {
             return Ok(());
         }
         // The height is read first: a quote used in between is found on chain, not dropped.
         let block_height = self.chain.block_height().await?;
         let on_chain_now: HashMap<Pubkey, ChainJob> =
-            self.chain.jobs_of_worker(&self.settings.worker).await?.into_iter().collect();
+            self.chain.jobs_of_worker(worker).await?.into_iter().collect();
         for job in jobs {
             match on_chain_now.get(&job.address) {
                 Some(found) => self.compare(job, found).await,
                 None => self.tell(job, Event::Seen(OnChain::Absent { block_height })),
             }
+        }
+        self.look_for_final_locks(jobs).await
+    }
+
+    /// Locks that the cluster has made final lift the cap on what is served.
+    async fn look_for_final_locks(self: &Arc<Self>, jobs: &[Arc<Job>]) -> Result<(), ChainError> {
+        let is_waiting = |job: &&Arc<Job>| {
+            let life = lock(&job.life);
+            !life.is_quoted() && !life.is_final()
+        };
+        let waiting: Vec<_> = jobs.iter().filter(is_waiting).collect();
+        if waiting.is_empty() {
+            return Ok(());
+        }
+        let found = self.chain.finalized_jobs_of_worker(&self.settings.worker).await?;
+        let found: HashSet<Pubkey> = found.into_iter().map(|(address, _)| address).collect();
+        for job in waiting.into_iter().filter(|job| found.contains(&job.address)) {
+            self.tell(job, Event::LockFinal);
         }
         Ok(())
     }

@@ -111,7 +111,7 @@ fn ask_engine(engine: &Engine, task: Task) -> Result<Answered, EngineError> {
                     let before = answers.entry(choice).or_default().reason.replace(reason);
                     assert!(before.is_none(), "one finish each");
                 }
-                Event::Embedding { .. } => panic!("no embedding was asked for"),
+                Event::Embedding { .. } => panic!("an embedding was not asked for"),
                 Event::End { tokens_out, .. } => {
                     let told: usize = answers.values().map(|answer| answer.tokens.len()).sum();
                     assert_eq!(tokens_out, told as u64, "what is billed is what was told");

@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
-use chainference_chain::accounts::Offer;
-use chainference_chain::{Chain, JobTerms, Keypair, Pubkey, Quote, Signer, address};
+use chainference_chain::accounts::{Filters, Offer, PublishArgs};
+use chainference_chain::{
+    Chain, JobTerms, Keypair, Pubkey, Quote, QuoteRequest, SignedTransaction, Signer, address,
+    instruction,
+};
 use chainference_market::Totals;
 use chainference_protocol::{
     Address, CallRequest, Chat, Decoding, Delta, ErrorCode, FinishReason, Frame, FrameOpener,
@@ -11,6 +14,8 @@ use chainference_protocol::{
 };
 use reqwest::Response;
 use serde::Serialize;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
 
 /// A refusal: HTTP status and code.
 pub type Refused = (u16, ErrorCode);
@@ -92,7 +97,12 @@ impl Client {
     }
 
     pub async fn quote(&self, terms: &JobTerms) -> Result<Quote, Refused> {
-        Ok(self.post("/v1/quotes", terms).await?.json().await.unwrap())
+        self.ask_quote(&QuoteRequest::sign(terms.clone(), &self.wallet)).await
+    }
+
+    /// Asks for a quote with any signature or none.
+    pub async fn ask_quote(&self, request: &QuoteRequest) -> Result<Quote, Refused> {
+        Ok(self.post("/v1/quotes", request).await?.json().await.unwrap())
     }
 
     /// A job, published and locked.
@@ -101,6 +111,30 @@ impl Client {
         let terms = self.terms_for(stake, session.public()).await;
         let quote = self.quote(&terms).await.unwrap();
         let signed = terms.complete(&quote, &self.wallet).unwrap();
+        self.chain.submit(&signed).await.unwrap();
+        Job { terms, session }
+    }
+
+    /// A job for any worker that likes it, changed by `change`.
+    pub async fn publish(&self, stake: u64, change: impl FnOnce(&mut PublishArgs)) -> Job {
+        let session = session_key();
+        let terms = self.terms_for(stake, session.public()).await;
+        let mut args = PublishArgs {
+            session_key: terms.session_key,
+            open_slot: terms.open_slot,
+            model_hash: terms.model_hash,
+            stake,
+            max_price_in_per_mtok: terms.max_price_in_per_mtok,
+            max_price_out_per_mtok: terms.max_price_out_per_mtok,
+            max_charge_min: terms.max_charge_min,
+            serve_until_unix_s: terms.serve_until_unix_s,
+            filters: Filters::default(),
+            allowed: Vec::new(),
+        };
+        change(&mut args);
+        let publish = instruction::publish(&self.wallet.pubkey(), &self.vault, args);
+        let blockhash = self.chain.blockhash().await.unwrap();
+        let signed = SignedTransaction::sign(&[publish], &self.wallet, &[], &blockhash).unwrap();
         self.chain.submit(&signed).await.unwrap();
         Job { terms, session }
     }
@@ -172,6 +206,14 @@ impl Client {
         panic!("{path} never said {text}: {body}");
     }
 
+    /// A socket that has sent this and sends no more.
+    pub async fn trickle(&self, bytes: &str) -> TcpStream {
+        let address = self.url.strip_prefix("http://").unwrap();
+        let mut socket = TcpStream::connect(address).await.unwrap();
+        socket.write_all(bytes.as_bytes()).await.unwrap();
+        socket
+    }
+
     pub async fn post_text(&self, path: &str, body: &str) -> u16 {
         let request = self.http.post(format!("{}{path}", self.url)).body(body.to_owned());
         request.send().await.unwrap().status().as_u16()
@@ -179,7 +221,8 @@ impl Client {
 
     async fn post(&self, path: &str, body: &impl Serialize) -> Result<Response, Refused> {
         let request = self.http.post(format!("{}{path}", self.url)).json(body);
-        let response = request.send().await.unwrap();
+        // A worker that died says nothing.
+        let response = request.send().await.map_err(|_| (0, ErrorCode::Internal))?;
         let status = response.status();
         if status.is_success() {
             return Ok(response);
@@ -218,7 +261,7 @@ pub struct Said {
 }
 
 impl Said {
-    fn add(&mut self, frame: Frame) {
+    pub fn add(&mut self, frame: Frame) {
         match frame {
             Frame::Accepted { receipt, .. } => self.totals = receipt.totals(),
             Frame::Delta(Delta { tokens, text, .. }) => {
@@ -253,9 +296,30 @@ impl Answer {
                     None => continue, // a comment
                 }
             }
-            let chunk = self.response.chunk().await.unwrap()?;
+            let chunk = self.response.chunk().await.ok()??; // a broken stream has no end frame
             self.text.push_str(std::str::from_utf8(&chunk).unwrap());
         }
+    }
+
+    /// Everything, and nothing is vouched.
+    pub async fn unpaid(&mut self) -> Said {
+        let mut said = Said::default();
+        while let Some(frame) = self.next().await {
+            said.add(frame);
+        }
+        said
+    }
+
+    /// Everything and the last voucher; `None` if the worker dies on the way.
+    pub async fn try_to_the_end(&mut self, client: &Client) -> Option<Totals> {
+        let mut said = Said::default();
+        while let Some(frame) = self.next().await {
+            said.add(frame);
+            client.vouch(&self.job, said.totals, false).await.ok()?;
+        }
+        said.finish?;
+        client.vouch(&self.job, said.totals, true).await.ok()?;
+        Some(said.totals)
     }
 
     /// Everything, vouching for all that came with each frame.

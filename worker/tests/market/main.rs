@@ -4,18 +4,24 @@
 //! Needs the chain's binary (`make` builds it; `CHAINFERENCE_CHAIN_BIN` names another) and the model
 //! as `engine.rs` does.
 
+mod burden;
+mod claims;
 mod client;
+mod crashes;
 #[path = "../common/minilm.rs"]
 mod minilm;
 mod models;
+mod open;
 mod place;
 
 use std::time::Duration;
 
-use chainference_chain::accounts::JobStatus;
+use chainference_chain::accounts::{JobStatus, WorkerStatus};
+use chainference_chain::{Keypair, QuoteRequest};
 use chainference_market::Totals;
 use chainference_protocol::{ErrorCode, FinishReason, Frame, SignedVoucher};
 
+use chainference_worker::{Clients, Pricing};
 use client::{Ask, Job};
 use place::Place;
 
@@ -127,8 +133,15 @@ async fn terms_that_do_not_fit_get_no_quote() {
     check(&|terms| terms.worker = terms.vault, 409).await;
     check(&|terms| terms.offer = terms.vault, 409).await;
     check(&|terms| terms.operator = terms.vault, 409).await;
-    check(&|terms| terms.authority = terms.worker, 409).await;
+    check(&|terms| terms.authority = terms.worker, 401).await; // not signed by that
     check(&|terms| terms.vault = terms.worker, 409).await;
+    for request in [
+        QuoteRequest { terms: good.clone(), signature: None },
+        QuoteRequest::sign(good.clone(), &Keypair::new()),
+    ] {
+        let refused = client.ask_quote(&request).await.unwrap_err();
+        assert_eq!(refused, (401, ErrorCode::TermsRefused), "and takes no place of the client's");
+    }
     check(&|_| {}, 200).await;
     check(&|_| {}, 200).await; // the same again is the same quote
     check(&|terms| terms.open_slot -= 1, 429).await; // one job a client, and it is taken
@@ -171,6 +184,7 @@ async fn a_restarted_worker_claims_what_it_is_owed_once() {
     let worker = place.worker(|options| options.idle_claim_s = 0).await;
     let settled = place.settled(&job).await;
     assert_eq!(settled.credited, place.prices().cost(said.totals).unwrap().0);
+    client.eventually("/health", "\"jobs_live\":1").await;
     assert_eq!(client.call(&job, 0, Ask::short()).await.unwrap_err().0, 404);
     let again = client.call(&unused, 0, Ask::short()).await.unwrap().vouching(&client).await;
     client.vouch(&unused, again.totals, true).await.unwrap();
@@ -214,5 +228,111 @@ async fn with_the_chain_away_locked_jobs_are_served_and_claimed_when_it_is_back(
     place.start_chain().await;
     let settled = place.settled(&job).await;
     assert_eq!(settled.credited, place.prices().cost(said.totals).unwrap().0);
+    worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_a_chain_that_hangs_locked_jobs_are_served_and_claimed_once_it_goes_on() {
+    let place = Place::new().await;
+    let worker = place.worker(|_| {}).await;
+    let client = place.client().await;
+    let job = client.open_job(100_000).await;
+    client.call(&job, 0, Ask::short()).await.unwrap().vouching(&client).await;
+    place.freeze_chain(true);
+    let said = client.call(&job, 1, Ask::short()).await.unwrap().vouching(&client).await;
+    client.vouch(&job, said.totals, true).await.unwrap();
+    client.eventually("/status", "\"locked\":1").await;
+    tokio::time::sleep(Duration::from_secs(12)).await; // longer than a question to it may take
+    place.freeze_chain(false);
+    let settled = place.settled(&job).await;
+    assert_eq!(settled.credited, place.prices().cost(said.totals).unwrap().0);
+    let open = client.publish(100_000, |_| {}).await;
+    place.once(&open, |job| job.status() == JobStatus::Locked).await;
+    worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_private_pool_serves_its_clients_alone() {
+    let place = Place::new().await;
+    let setup = place.worker(|_| {}).await;
+    let (client, stranger) = (place.client().await, place.other_client().await);
+    setup.stop().await;
+    let worker = place.worker(|options| options.clients = Clients::new(&[client.vault], &[])).await;
+    let refused = stranger.quote(&stranger.terms(10_000).await).await.unwrap_err();
+    assert_eq!(refused, (409, ErrorCode::TermsRefused));
+    client.quote(&client.terms(10_000).await).await.unwrap();
+    worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_that_leaves_the_market_takes_nothing_new_and_ends_what_it_has() {
+    let place = Place::new().await;
+    let worker = place.worker(|_| {}).await;
+    let client = place.client().await;
+    let job = client.open_job(100_000).await;
+    place.set_status(WorkerStatus::Retiring).await;
+    client.eventually("/health", "retiring").await;
+    let refused = client.quote(&client.terms(10_000).await).await.unwrap_err();
+    assert_eq!(refused, (503, ErrorCode::Draining));
+    let said = client.call(&job, 0, Ask::short()).await.unwrap().vouching(&client).await;
+    client.vouch(&job, said.totals, true).await.unwrap();
+    place.settled(&job).await;
+    worker.stop().await;
+    let worker = place.worker(|_| {}).await;
+    assert_eq!(place.record().await.status(), WorkerStatus::Retiring, "a start brings nobody back");
+    place.set_status(WorkerStatus::Active).await;
+    client.eventually("/health", "\"ok\"").await;
+    client.open_job(10_000).await;
+    worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_idle_workers_prices_fall_a_tenth_on_chain_but_never_below_the_floor() {
+    let place = Place::new().await;
+    let worker = place
+        .worker(|options| {
+            options.pricing = Pricing::Utilisation { every_s: 1 };
+            options.price_floor_out_per_mtok = 1_190_000;
+        })
+        .await;
+    let client = place.client().await;
+    client.eventually("/status", "\"input_per_mtok\":600000").await;
+    let prices = async {
+        loop {
+            let offer = place.chain.offers().await.unwrap()[0].1;
+            if offer.prices() != place.prices() {
+                return offer.prices();
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    };
+    let prices = tokio::time::timeout(Duration::from_secs(60), prices).await.unwrap();
+    assert_eq!((prices.input_per_mtok, prices.output_per_mtok), (540_000, 1_190_000));
+    client.eventually("/status", "\"input_per_mtok\":540000").await;
+    let fresh = place.client().await; // has read the new offer
+    fresh.open_job(10_000).await;
+    worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sockets_that_trickle_their_bytes_keep_nobody_out() {
+    let place = Place::new().await;
+    let worker = place.worker(|_| {}).await;
+    let client = place.client().await;
+    let job = client.open_job(100_000).await;
+    let mut answer = client.call(&job, 0, Ask::short()).await.unwrap();
+    // More than the worker holds: half of them in their headers, half in their bodies.
+    let mut slow = Vec::new();
+    for number in 0..1_100 {
+        let head = "POST /v1/vouchers HTTP/1.1\r\nhost: a\r\ncontent-length: 99\r\n";
+        let end = if number % 2 == 0 { "x" } else { "\r\n{" };
+        slow.push(client.trickle(&format!("{head}{end}")).await);
+    }
+    let said = answer.vouching(&client).await;
+    assert_eq!(said.finish, Some(FinishReason::Stop), "an answer on its way keeps its place");
+    client.vouch(&job, said.totals, true).await.unwrap();
+    place.settled(&job).await;
+    assert_eq!(client.post_text("/v1/calls", &"x".repeat((4 << 20) + 1)).await, 413);
+    drop(slow);
     worker.stop().await;
 }

@@ -8,11 +8,13 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use chainference_chain::accounts::{
-    InitializeArgs, Job as ChainJob, JobStatus, Preset, Worker as Record,
+    InitializeArgs, Job as ChainJob, JobStatus, Preset, UpdateWorkerArgs, Worker as Record,
+    WorkerStatus,
 };
+use chainference_chain::instruction::ClaimRequest;
 use chainference_chain::{
-    Chain, Commitment, Endpoints, Instruction, Keypair, Lamports, PROGRAM_ID, SignedTransaction,
-    Signer, address, instruction,
+    Chain, Commitment, Endpoints, Instruction, Keypair, Lamports, PROGRAM_ID, Pubkey,
+    SignedTransaction, Signer, address, instruction,
 };
 use chainference_market::Prices;
 use chainference_worker::models::{Hub, ModelSource, ModelStore};
@@ -25,6 +27,8 @@ use crate::client::{Client, Job};
 
 const SOL: u64 = 1_000_000_000;
 const WITHIN: Duration = Duration::from_secs(60);
+/// Makes this test's binary a worker.
+const CHILD_VARIABLE: &str = "CHAINFERENCE_TEST_WORKER";
 
 /// The model's file.
 pub static MODEL: LazyLock<PathBuf> =
@@ -94,6 +98,12 @@ impl Place {
         }
     }
 
+    /// A chain that takes connections and says nothing, or goes on.
+    pub fn freeze_chain(&self, is_frozen: bool) {
+        let pid = self.process.as_ref().expect("the chain runs").id().to_string();
+        signal(&[pid], if is_frozen { "-STOP" } else { "-CONT" });
+    }
+
     fn make_keys(&self) {
         std::fs::create_dir(self.folder.path().join("keys")).unwrap();
         for name in ["worker-owner.json", "worker-operator.json"] {
@@ -132,36 +142,100 @@ impl Place {
         };
         let vault = address::vault(&me);
         let deposit = instruction::deposit(&me, &vault, Lamports(10 * SOL));
-        self.send(&[instruction::initialize(&me, args)]).await;
-        self.send(&[instruction::open_vault(&me), deposit]).await;
-    }
-
-    async fn send(&self, instructions: &[Instruction]) {
-        let blockhash = self.chain.blockhash().await.unwrap();
-        let signed = SignedTransaction::sign(instructions, &self.wallet, &[], &blockhash).unwrap();
-        self.chain.submit(&signed).await.unwrap();
+        send(&self.chain, &[instruction::initialize(&me, args)], &self.wallet).await;
+        send(&self.chain, &[instruction::open_vault(&me), deposit], &self.wallet).await;
     }
 
     pub async fn client(&self) -> Client {
-        self.client_for("").await
+        self.client_of(self.wallet.insecure_clone()).await
     }
 
     /// A client of the offer whose model's name holds `name`.
     pub async fn client_for(&self, name: &str) -> Client {
+        self.client_with(self.wallet.insecure_clone(), name).await
+    }
+
+    async fn client_of(&self, wallet: Keypair) -> Client {
+        self.client_with(wallet, "").await
+    }
+
+    async fn client_with(&self, wallet: Keypair, name: &str) -> Client {
         let mut offers = self.chain.offers().await.unwrap().into_iter();
         let offer = offers.find(|(_, offer)| offer.model().contains(name)).expect("it is offered");
         let url = format!("http://127.0.0.1:{}", self.ports[2]);
-        Client::new(self.chain.clone(), self.wallet.insecure_clone(), url, offer)
+        Client::new(self.chain.clone(), wallet, url, offer)
+    }
+
+    /// A client of its own, with a vault.
+    pub async fn other_client(&self) -> Client {
+        let wallet = Keypair::new();
+        let me = wallet.pubkey();
+        self.chain.airdrop(&me, Lamports(100 * SOL)).await.unwrap();
+        let deposit = instruction::deposit(&me, &address::vault(&me), Lamports(SOL));
+        send(&self.chain, &[instruction::open_vault(&me), deposit], &wallet).await;
+        self.client_of(wallet).await
+    }
+
+    /// What the worker's owner says.
+    pub async fn set_status(&self, status: WorkerStatus) {
+        let owner = self.key("worker-owner.json");
+        let args = UpdateWorkerArgs { status: Some(status), ..UpdateWorkerArgs::default() };
+        send(&self.chain, &[instruction::update_worker(&owner.pubkey(), args)], &owner).await;
+    }
+
+    /// Settles a job with nothing paid, by the operator's key and behind the worker's back.
+    pub async fn let_go(&self, job: &Job) {
+        let operator = self.key("worker-operator.json");
+        let claim = instruction::claim(&ClaimRequest {
+            operator: operator.pubkey(),
+            worker: job.terms.worker,
+            vault: job.terms.vault,
+            job: job.terms.job(),
+            voucher: None,
+            is_final: true,
+        });
+        send(&self.chain, &[claim], &operator).await;
+    }
+
+    pub async fn operator_balance(&self) -> u64 {
+        let operator = self.key("worker-operator.json").pubkey();
+        self.chain.balance(&operator).await.unwrap().0
+    }
+
+    pub fn worker_record(&self) -> Pubkey {
+        address::worker(&self.key("worker-owner.json").pubkey())
+    }
+
+    pub async fn record(&self) -> Record {
+        let found = self.chain.worker(&self.worker_record()).await.unwrap();
+        found.expect("the worker is registered")
+    }
+
+    /// A worker in a process of its own, which ends as by kill −9 where `abort_at` says.
+    pub async fn spawn_worker(&self, abort_at: Option<&str>) -> Child {
+        let ports = self.ports.map(|port| port.to_string()).join(",");
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command
+            .args(["--exact", "crashes::worker_process", "--nocapture"])
+            .env(CHILD_VARIABLE, format!("{}|{ports}", self.folder.path().display()))
+            .stdout(Stdio::null());
+        if let Some(point) = abort_at {
+            command.env("CHAINFERENCE_TEST_ABORT_AT", point);
+        }
+        let process = command.spawn().unwrap();
+        let health = format!("http://127.0.0.1:{}/health", self.ports[2]);
+        let up = async {
+            while reqwest::get(&health).await.is_err() {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        tokio::time::timeout(WITHIN, up).await.expect("the worker answers");
+        process
     }
 
     /// A worker in this process, changed by `change`, once it answers.
     pub async fn worker(&self, change: impl FnOnce(&mut Options)) -> Worker {
-        let engine = env!("CARGO_BIN_EXE_chainference-engine").into();
-        let mut options = Options::new(self.folder.path(), endpoints(self.ports), engine);
-        options.engine_args.clear();
-        options.listen.set_port(self.ports[2]);
-        options.models = vec![ModelSource::File(MODEL.clone()).into()];
-        options.sweep_s = 1;
+        let mut options = options(self.folder.path(), self.ports);
         change(&mut options);
         let health = format!("{}/health", options.endpoint_url());
         let shutdown = CancellationToken::new();
@@ -176,7 +250,9 @@ impl Place {
             up = tokio::time::timeout(WITHIN, up) => up.expect("the worker answers"),
         }
         let owner = self.key("worker-owner.json").pubkey();
-        Worker { chain: self.chain.clone(), record: address::worker(&owner), running, shutdown }
+        let (chain, record) = (self.chain.clone(), address::worker(&owner));
+        let ledger_lock = self.folder.path().join("worker/ledger.lock");
+        Worker { chain, record, running, ledger_lock, shutdown }
     }
 
     /// Waits until a worker that was stopped has let go of its ledger, as the end of a process would.
@@ -200,15 +276,20 @@ impl Place {
 
     /// The job once it is settled.
     pub async fn settled(&self, job: &Job) -> ChainJob {
-        let settled = async {
+        self.once(job, |found| found.status() == JobStatus::Settled).await
+    }
+
+    /// The job once this is true of it.
+    pub async fn once(&self, job: &Job, is_so: impl Fn(&ChainJob) -> bool) -> ChainJob {
+        let asked = async {
             loop {
                 match self.chain.job(&job.terms.job()).await {
-                    Ok(Some(found)) if found.status() == JobStatus::Settled => return found,
+                    Ok(Some(found)) if is_so(&found) => return found,
                     _ => tokio::time::sleep(Duration::from_millis(50)).await,
                 }
             }
         };
-        tokio::time::timeout(WITHIN, settled).await.expect("the job is settled")
+        tokio::time::timeout(WITHIN, asked).await.expect("the job comes so far")
     }
 }
 
@@ -222,6 +303,7 @@ pub struct Worker {
     chain: Chain,
     record: chainference_chain::Pubkey,
     running: JoinHandle<Result<(), WorkerError>>,
+    ledger_lock: PathBuf,
     shutdown: CancellationToken,
 }
 
@@ -230,11 +312,48 @@ impl Worker {
     pub async fn stop(self) {
         self.shutdown.cancel();
         self.running.await.unwrap().expect("the worker ends well");
+        // The ledger's writer ends a moment later; a process would take it along.
+        let lock = std::fs::File::open(self.ledger_lock).unwrap();
+        while lock.try_lock().is_err() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     }
 
     pub async fn record(&self) -> Record {
         self.chain.worker(&self.record).await.unwrap().expect("the worker is registered")
     }
+}
+
+/// What `CHILD_VARIABLE` says: the folder and the ports of a place.
+pub fn childs_options() -> Option<Options> {
+    let text = std::env::var(CHILD_VARIABLE).ok()?;
+    let (folder, ports) = text.split_once('|').unwrap();
+    let ports: Vec<u16> = ports.split(',').map(|port| port.parse().unwrap()).collect();
+    let mut options = options(Path::new(folder), ports.try_into().unwrap());
+    options.idle_max_s = 10;
+    Some(options)
+}
+
+fn options(folder: &Path, ports: [u16; 3]) -> Options {
+    let engine = env!("CARGO_BIN_EXE_chainference-engine").into();
+    let mut options = Options::new(folder, endpoints(ports), engine);
+    options.engine_args.clear();
+    options.listen.set_port(ports[2]);
+    options.models = vec![ModelSource::File(MODEL.clone()).into()];
+    options.sweep_s = 1;
+    options.claim_company_s = 0;
+    options.heartbeat_s = 3_600; // costs a fee, and fees are counted
+    options
+}
+
+pub fn signal(pids: &[String], name: &str) {
+    assert!(Command::new("kill").arg(name).args(pids).status().unwrap().success());
+}
+
+async fn send(chain: &Chain, instructions: &[Instruction], payer: &Keypair) {
+    let blockhash = chain.blockhash().await.unwrap();
+    let signed = SignedTransaction::sign(instructions, payer, &[], &blockhash).unwrap();
+    chain.submit(&signed).await.unwrap();
 }
 
 fn endpoints([rpc, ws, _]: [u16; 3]) -> Endpoints {

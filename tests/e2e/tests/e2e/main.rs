@@ -8,4 +8,5 @@ mod decoding;
 mod embeddings;
 mod life;
 mod money;
+mod operator;
 mod tools;

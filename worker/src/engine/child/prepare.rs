@@ -23,8 +23,8 @@ pub(super) struct Ready {
     pub answers: Vec<Sequence>,
     /// Answers to one prompt.
     pub answers_each: u32,
-    /// Nothing that was computed before may be used again: each of the prompt's rows is asked for,
-    /// or the answer is to be the same as another time.
+    /// Nothing that was computed before may be used again: each of the prompt's rows is asked for, or
+    /// the answer must be the same as another time.
     pub reads_anew: bool,
     /// Tokens of all prompts, each counted once however many answers it gets.
     pub tokens_in: u64,
@@ -64,16 +64,10 @@ pub(super) fn ready(model: &Model, request: Generate) -> Result<Ready, CallError
             ready.answers.push(ask.answer(model, &decoding, choice, index)?);
         }
     }
-    ready.reads_anew =
-        is_repeatable(&decoding) || ready.answers.iter().any(Sequence::wants_prompt_logprobs);
+    // How a prompt was cut into pieces shows in the last bits: a seed promises the same answer.
+    ready.reads_anew = decoding.sampling.seed.is_some()
+        || ready.answers.iter().any(Sequence::wants_prompt_logprobs);
     Ok(ready)
-}
-
-/// Whether the answer is drawn by chance, but is to be drawn again. A prompt that is read in other
-/// pieces than before is rounded in other ways, and a draw between tokens that are nearly as likely
-/// falls otherwise; what is greedy hardly ever does.
-fn is_repeatable(decoding: &Decoding) -> bool {
-    decoding.sampling.seed.is_some() && decoding.sampling.temperature != Some(0.0)
 }
 
 /// One prompt and all that its answers have in common.

@@ -1,6 +1,6 @@
 //! How far a client is trusted: vouchers in, output out.
 
-use chainference_market::Totals;
+use chainference_market::{Lamports, Totals};
 
 use super::{Life, Phase, Policy, Refusal};
 
@@ -9,7 +9,8 @@ use super::{Life, Phase, Policy, Refusal};
 pub enum Gate {
     /// So many tokens may, at least as many as were asked for.
     Open { room_tokens: u64 },
-    /// The credit window is used up until a voucher comes.
+    /// The credit window is used up until a voucher comes, or more is served only once the lock is
+    /// final.
     Wait,
     /// The stake can't pay for more.
     StakeUsed,
@@ -48,11 +49,19 @@ impl Life {
             tokens_in: self.produced.tokens_in.saturating_add(tokens_in),
             tokens_out: self.produced.tokens_out,
         };
-        if !self.affords(next) {
+        if !self.affords(next, self.agreed.stake) {
             return Err(Refusal::BeyondStake);
+        }
+        if self.agreed.unfinal_max.is_some_and(|most| !self.affords(next, most)) {
+            return Err(Refusal::NotFinal);
         }
         self.produced = next;
         Ok(next)
+    }
+
+    /// Prompt tokens that were taken and are not vouched for.
+    pub fn unpaid_input(&self) -> u64 {
+        self.produced.tokens_in.saturating_sub(self.vouched().tokens_in)
     }
 
     /// Whether `tokens_out` more tokens may be sent, by the stake and by the credit window, which is
@@ -61,12 +70,15 @@ impl Life {
         if self.is_last || !matches!(self.phase, Phase::Locked { .. }) {
             return Gate::Closed;
         }
-        let affordable = self.affordable_out();
+        let affordable = self.affordable_out(self.agreed.stake);
         if affordable < tokens_out {
             return Gate::StakeUsed;
         }
+        let before_final =
+            self.agreed.unfinal_max.map_or(u64::MAX, |most| self.affordable_out(most));
         let window_end = self.vouched().tokens_out.saturating_add(window_tokens);
-        let room_tokens = window_end.saturating_sub(self.produced.tokens_out).min(affordable);
+        let room_tokens = window_end.saturating_sub(self.produced.tokens_out);
+        let room_tokens = room_tokens.min(affordable).min(before_final);
         if room_tokens < tokens_out { Gate::Wait } else { Gate::Open { room_tokens } }
     }
 
@@ -81,17 +93,17 @@ impl Life {
         ask
     }
 
-    /// Output tokens that the rest of the stake pays for.
-    fn affordable_out(&self) -> u64 {
+    /// Output tokens that what is left of this amount pays for.
+    fn affordable_out(&self, amount: Lamports) -> u64 {
         let price = |tokens: u64, per_mtok: u64| u128::from(tokens) * u128::from(per_mtok);
         let used = price(self.produced.tokens_in, self.prices.input_per_mtok)
             .saturating_add(price(self.produced.tokens_out, self.prices.output_per_mtok));
-        let left = price(self.agreed.stake.0, 1_000_000).saturating_sub(used);
+        let left = price(amount.0, 1_000_000).saturating_sub(used);
         let tokens = left.checked_div(u128::from(self.prices.output_per_mtok));
         tokens.map_or(u64::MAX, |tokens| u64::try_from(tokens).unwrap_or(u64::MAX))
     }
 
-    fn affords(&self, totals: Totals) -> bool {
-        self.prices.cost(totals).is_ok_and(|cost| cost <= self.agreed.stake)
+    fn affords(&self, totals: Totals, amount: Lamports) -> bool {
+        self.prices.cost(totals).is_ok_and(|cost| cost <= amount)
     }
 }
