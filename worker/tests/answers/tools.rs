@@ -108,30 +108,29 @@ fn a_free_choice_lets_the_model_speak() {
 
 #[test]
 fn a_call_that_the_model_begins_by_itself_is_held_to_the_schema() {
-    // This small model begins none by itself: the more "<" is favoured, the sooner it does. Once it
-    // has, only the grammar is left to make the rest fit.
-    let answers = (0..10).map(|bias| {
-        ask(chat(WEATHER, |chat| {
+    let asked = |bias| {
+        ask(chat("Weather in Graz?", |chat| {
             with_tools(ToolChoice::Auto)(chat);
-            chat.decoding.sampling.logit_bias = [(44, 2.0 * bias as f32)].into();
-            let call = ToolCall {
-                id: "call_1".into(),
-                name: "get_weather".into(),
-                arguments: r#"{"city": "Linz", "days": 1, "unit": "celsius"}"#.into(),
-            };
-            let asked = Message::text("user", "What is the weather in Linz today?");
-            let called =
-                Message { role: "assistant".into(), tool_calls: vec![call], ..Message::default() };
-            let told =
-                Message { tool_call_id: Some("call_1".into()), ..Message::text("tool", "21") };
-            let said = Message::text("assistant", "It is 21 degrees.");
-            chat.messages.splice(0..0, [asked, called, told, said]);
+            // A "<" that is favoured spoils what no grammar holds.
+            chat.decoding.sampling.logit_bias = [(44, bias)].into();
+            // Two examples make this small model begin one.
+            let before = ["Linz", "Wien"].map(|city| {
+                let arguments = json!({ "city": city, "days": 1, "unit": "celsius" }).to_string();
+                let call = ToolCall { id: city.into(), name: "get_weather".into(), arguments };
+                let called = Message {
+                    role: "assistant".into(),
+                    tool_calls: vec![call],
+                    ..Message::default()
+                };
+                [Message::text("user", format!("Weather in {city}?")), called]
+            });
+            chat.messages.splice(0..0, before.into_iter().flatten());
         }))
-    });
-    let ended = |answer: &Answer| answer.reason == Some(FinishReason::ToolCalls);
-    let called: Vec<Answer> = answers.filter(ended).collect();
-    assert!(!called.is_empty());
-    called.into_iter().for_each(|answer| assert_fits(&Answer { text: String::new(), ..answer }));
+    };
+    let answer = asked(0.0);
+    assert_fits(&answer);
+    assert_eq!(answer.arguments(0)["city"], "Graz");
+    assert_fits(&asked(12.0));
 }
 
 #[test]
