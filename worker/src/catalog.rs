@@ -1,13 +1,16 @@
 //! The models that a worker serves: found, hosted, and described as the chain will have them.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
+use chainference_chain::Abilities;
 use chainference_market::limits::{MODEL_BYTES_MAX, QUANTISATION_BYTES_MAX, REVISION_BYTES_MAX};
 use tokio_util::sync::CancellationToken;
 
 use crate::engine::{EngineOptions, context_tokens};
 use crate::host::memory;
 use crate::host::{Host, HostOptions, HostedModel};
+use crate::models::gguf::thinks;
 use crate::models::{Hold, ModelStore, Resolved};
 use crate::options::ModelOptions;
 use crate::registration::ModelOffer;
@@ -33,7 +36,7 @@ pub(crate) async fn open(
     for wanted in &options.models {
         let found = store.resolve(&wanted.source, &*options.on_progress).await?;
         holds.push(Hold::shared(&found.path)?);
-        let engine = engine_options(options, wanted, &found);
+        let engine = engine_options(options, wanted, &found)?;
         let offer = offer(options, wanted, &found, &engine);
         let is_same = |other: &ModelOffer| {
             (&other.model, &other.quantisation) == (&offer.model, &offer.quantisation)
@@ -66,20 +69,29 @@ pub(crate) async fn open(
     Ok(Catalog { host, offers, holds })
 }
 
-fn engine_options(options: &Options, wanted: &ModelOptions, found: &Resolved) -> EngineOptions {
-    EngineOptions {
+fn engine_options(
+    options: &Options,
+    wanted: &ModelOptions,
+    found: &Resolved,
+) -> Result<EngineOptions, WorkerError> {
+    let read = |path: &PathBuf| {
+        let unreadable = |source| WorkerError::ChatTemplate { path: path.clone(), source };
+        std::fs::read_to_string(path).map_err(unreadable)
+    };
+    Ok(EngineOptions {
         context_tokens: wanted.context_tokens.or(options.context_tokens),
         slots: wanted.slots.unwrap_or(options.slots),
         queue_max: wanted.queue_max.unwrap_or(options.queue_max),
         threads: wanted.threads.or(options.threads),
         gpu_layers: wanted.gpu_layers.unwrap_or(options.gpu_layers),
         tuning: wanted.tuning.over(&options.tuning),
+        chat_template: wanted.chat_template_path.as_ref().map(read).transpose()?,
         ..EngineOptions::new(
             options.engine_exe.clone(),
             options.engine_args.clone(),
             found.path.clone(),
         )
-    }
+    })
 }
 
 fn offer(
@@ -88,6 +100,10 @@ fn offer(
     found: &Resolved,
     engine: &EngineOptions,
 ) -> ModelOffer {
+    let mut abilities = found.gguf.abilities;
+    if let Some(template) = &engine.chat_template {
+        abilities.set(Abilities::REASONING, thinks(template));
+    }
     ModelOffer {
         model: plain(&found.name, MODEL_BYTES_MAX, "unnamed"),
         revision: plain(&found.revision, REVISION_BYTES_MAX, "local"),
@@ -95,7 +111,7 @@ fn offer(
         gguf_sha256: found.sha256,
         tokenizer_sha256: found.gguf.tokenizer_sha256,
         context_tokens: context_tokens(&found.gguf, engine.context_tokens.map(Into::into)),
-        abilities: found.gguf.abilities,
+        abilities,
         prices: options.price_floor().raise(wanted.prices.unwrap_or(options.prices)),
     }
 }

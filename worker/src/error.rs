@@ -1,4 +1,5 @@
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use crate::engine::EngineError;
 use crate::keys::KeyError;
@@ -20,6 +21,8 @@ pub enum WorkerError {
     Registration(#[from] RegistrationError),
     #[error(transparent)]
     Model(#[from] ModelError),
+    #[error("the chat template {} can't be read: {source}", path.display())]
+    ChatTemplate { path: PathBuf, source: std::io::Error },
     #[error("{model} in {quantisation} is named twice: a worker has one offer for it")]
     SameModel { model: String, quantisation: String },
     #[error(transparent)]

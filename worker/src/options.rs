@@ -28,6 +28,8 @@ pub struct ModelOptions {
     pub threads: Option<NonZeroU32>,
     pub gpu_layers: Option<u32>,
     pub tuning: Tuning,
+    /// A chat template in Jinja instead of the model's own.
+    pub chat_template_path: Option<PathBuf>,
 }
 
 impl From<ModelSource> for ModelOptions {
@@ -41,6 +43,7 @@ impl From<ModelSource> for ModelOptions {
             threads: None,
             gpu_layers: None,
             tuning: Tuning::default(),
+            chat_template_path: None,
         }
     }
 }

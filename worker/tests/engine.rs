@@ -153,6 +153,22 @@ async fn the_models_default_system_message_is_part_of_the_prompt() {
 }
 
 #[tokio::test]
+async fn a_chat_template_of_ones_own_stands_for_the_models() {
+    let with = |template: &str| EngineOptions {
+        chat_template: Some(template.to_owned()),
+        ..options(1, 0)
+    };
+    let own = "{% for message in messages %}{{ message['content'] }}{% endfor %}";
+    let (engine, _end) = start(with(own)).await;
+    let generation = engine.generate(ask("Hi", 1)).await.expect("accepted");
+    assert_eq!(generation.tokens_in(), 1);
+
+    let broken = Engine::start(with("{% for %}"), CancellationToken::new()).await;
+    let Err(EngineError::Load { detail }) = broken else { panic!("a template that is none") };
+    assert!(detail.contains("template"), "{detail}");
+}
+
+#[tokio::test]
 async fn max_tokens_and_the_end_of_the_context_end_with_length() {
     let options = EngineOptions { context_tokens: NonZeroU32::new(256), ..options(1, 0) };
     let (engine, _end) = start(options).await;

@@ -8,7 +8,7 @@
 //! price_in_per_mtok = 300000
 //! ```
 
-use std::{fmt, num::NonZeroU32, str::FromStr};
+use std::{fmt, num::NonZeroU32, path::PathBuf, str::FromStr};
 
 use chainference_market::Prices;
 use chainference_worker::{
@@ -35,6 +35,8 @@ pub struct ModelSetting {
     pub kv_type: Option<KvType>,
     pub batch_tokens: Option<NonZeroU32>,
     pub ubatch_tokens: Option<NonZeroU32>,
+    /// A file with a chat template in Jinja, instead of the model's own.
+    pub chat_template: Option<PathBuf>,
     /// Lamports for 1,000,000 tokens.
     pub price_in_per_mtok: Option<u64>,
     pub price_out_per_mtok: Option<u64>,
@@ -65,6 +67,7 @@ impl ModelSetting {
                 ubatch_tokens: self.ubatch_tokens,
                 ..Tuning::default()
             },
+            chat_template_path: self.chat_template.clone(),
             ..self.source()?.into()
         })
     }
@@ -135,9 +138,13 @@ mod tests {
         assert_eq!(models("[worker]\nmodel = \"a/b\""), Ok(vec![named("a/b")]));
         let two = Ok(vec![named("a/b"), named("/c.gguf")]);
         assert_eq!(models("[worker]\nmodel = [\"a/b\", \"/c.gguf\"]"), two);
-        let table = "[[worker.model]]\nname = \"a/b\"\nslots = 2\nkv_type = \"q8_0\"\n[[worker.model]]\nname = \"/c.gguf\"";
-        let with_slots =
-            ModelSetting { slots: NonZeroU32::new(2), kv_type: Some(KvType::Q8_0), ..named("a/b") };
+        let table = "[[worker.model]]\nname = \"a/b\"\nslots = 2\nkv_type = \"q8_0\"\nchat_template = \"/t.jinja\"\n[[worker.model]]\nname = \"/c.gguf\"";
+        let with_slots = ModelSetting {
+            slots: NonZeroU32::new(2),
+            kv_type: Some(KvType::Q8_0),
+            chat_template: Some("/t.jinja".into()),
+            ..named("a/b")
+        };
         assert_eq!(models(table), Ok(vec![with_slots.clone(), named("/c.gguf")]));
         // As `up` writes them for its children.
         let settings = Settings {

@@ -13,6 +13,7 @@ mod describe;
 mod tensor;
 
 use describe::describe;
+pub(crate) use describe::thinks;
 pub use describe::{Gguf, Pooling};
 
 /// Why a file can't be a model.

@@ -137,6 +137,11 @@ impl Own<'_> {
 /// Templates that open or expect a stretch of thoughts name one of these.
 const THOUGHTS: [&str; 6] =
     ["<think>", "reasoning_content", "enable_thinking", "<|channel|>", "[THINK]", "<thinking>"];
+/// Whether a chat template lets the model think before it answers.
+pub(crate) fn thinks(template: &str) -> bool {
+    THOUGHTS.iter().any(|thought| template.contains(thought))
+}
+
 /// The token before the text that stands in front of a gap, as the known families write it.
 const GAP_BEGINS: [&str; 7] = [
     "<|fim_prefix|>",
@@ -160,7 +165,7 @@ fn abilities(metadata: &Metadata, pooling: Option<Pooling>) -> Abilities {
         | Abilities::COMPLETIONS
         | Abilities::LOGPROBS;
     let template = metadata.get("tokenizer.chat_template").and_then(Value::string);
-    if template.is_some_and(|text| THOUGHTS.iter().any(|thought| text.contains(thought))) {
+    if template.is_some_and(|text| thinks(&text)) {
         abilities |= Abilities::REASONING;
     }
     let says_so = ["tokenizer.ggml.fim_pre_token_id", "tokenizer.ggml.prefix_token_id"];
