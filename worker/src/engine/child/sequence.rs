@@ -27,6 +27,9 @@ pub(super) struct Sequence {
     pub tokens_reasoning: u64,
 }
 
+/// A peer refuses frames that are too long, and each entry has up to twenty alternatives.
+const ECHO_LOGPROBS_MAX: usize = 64;
+
 /// The prompt, to be told before the answer.
 pub(super) struct Echo {
     pub text: String,
@@ -64,8 +67,7 @@ impl Sequence {
 
     /// Chooses the next token by the model's logits.
     pub fn step(&mut self, logits: &[f32], model: &Model) -> Result<Told, SampleError> {
-        let mut deltas: Vec<Delta> =
-            self.echo.take().map(|it| self.echoed(it)).into_iter().collect();
+        let mut deltas: Vec<Delta> = self.echo.take().map(|it| self.echoed(it)).unwrap_or_default();
         if self.tokens_left == 0 {
             let finish = self.finish(FinishReason::Length, &mut Delta::default());
             return Ok(Told { token: None, deltas, finish: Some(finish) });
@@ -120,8 +122,12 @@ impl Sequence {
         Delta { choice: self.choice, ..Delta::default() }
     }
 
-    fn echoed(&self, echo: Echo) -> Delta {
-        Delta { text: echo.text, logprobs: echo.logprobs, ..self.delta() }
+    /// The prompt's text, then what is known of its tokens, in pieces that a frame holds.
+    fn echoed(&self, echo: Echo) -> Vec<Delta> {
+        let text = Delta { text: echo.text, ..self.delta() };
+        let pieces = echo.logprobs.chunks(ECHO_LOGPROBS_MAX);
+        let pieces = pieces.map(|some| Delta { logprobs: some.to_vec(), ..self.delta() });
+        std::iter::once(text).chain(pieces).collect()
     }
 }
 
