@@ -2,6 +2,7 @@ use chainference_protocol::{FinishReason, Sampling};
 
 use super::engine::{ask, ask_all, ask_quiet, chat};
 
+const COUNT: &str = "Count from one to fifty in words.";
 /// The model is sure of each word of its answer: no rounding decides.
 const FRANCE: &str = "Which city is the capital of France?";
 const BOAT: &str = "Invent a name for a boat and say why.";
