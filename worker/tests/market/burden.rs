@@ -125,14 +125,13 @@ async fn with_ten_times_the_calls_it_has_room_for_a_worker_is_busy_and_serves_th
         })
         .await;
     let client = place.client().await;
-    // More than one credit window: whoever is taken stays until vouchers come.
     let mut jobs = Vec::new();
-    for _ in 0..SEATS {
+    for _ in 0..10 * SEATS {
         jobs.push(client.open_job(1_000_000).await);
     }
-    let calls = (0..10_u32).flat_map(|call| jobs.iter().map(move |job| (job, call)));
-    let outcomes =
-        join_all(calls.map(|(job, call)| client.call(job, call, Ask::new(LONG, 80)))).await;
+    // More than one credit window: whoever is taken stays until vouchers come.
+    let calls = jobs.iter().map(|job| client.call(job, 0, Ask::new(LONG, 80)));
+    let outcomes = join_all(calls).await;
     let (taken, refused): (Vec<_>, Vec<_>) = outcomes.into_iter().partition(Result::is_ok);
     assert_eq!(taken.len(), SEATS);
     for refusal in refused {
