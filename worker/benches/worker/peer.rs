@@ -90,6 +90,10 @@ impl Peer {
         Ok(peer)
     }
 
+    pub fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
     async fn is_up(&self) -> bool {
         let health = self.http.get(format!("{}/health", self.url)).send().await;
         health.is_ok_and(|response| response.status().is_success())

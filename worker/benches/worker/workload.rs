@@ -117,6 +117,16 @@ impl Target {
         }
     }
 
+    /// Stops or continues the process that computes. One whose threads wait by spinning would take the
+    /// other's cores though nobody asks it.
+    fn signal(&self, name: &str) {
+        let pid = match self {
+            Self::Ours(_) => place::engine_of(std::process::id()),
+            Self::Peer(peer) => peer.pid(),
+        };
+        place::signal(&[pid.to_string()], name);
+    }
+
     /// Whatever must be there before the time runs: for us, locked jobs.
     pub async fn get_ready(&self, point: Point) {
         if let Self::Ours(ours) = self {
@@ -126,11 +136,13 @@ impl Target {
 }
 
 pub async fn measure(target: &Target, point: Point, prompts: &[String]) -> Result<Figure, Failed> {
+    target.signal("-CONT");
     let began = Instant::now();
     let calls = prompts.iter().map(|prompt| target.answer(prompt, point.max_tokens()));
     let answers: Vec<Answer> =
         stream::iter(calls).buffer_unordered(point.at_once()).try_collect().await?;
     let took_s = began.elapsed().as_secs_f64();
+    target.signal("-STOP");
     let tokens: u64 = answers.iter().map(|answer| answer.tokens_out).sum();
     let first_s: f64 = answers.iter().map(|answer| answer.first_s).sum();
     Ok(Figure { tokens_per_s: tokens as f64 / took_s, first_s: first_s / answers.len() as f64 })

@@ -8,7 +8,7 @@ use chainference_protocol::{ErrorCode, FinishReason, Frame};
 use futures_util::future::join_all;
 
 use crate::client::{Answer, Ask, Client, Job, Said};
-use crate::place::{Place, signal};
+use crate::place::{Place, engine_of, signal};
 
 const LONG: &str = "Count from one to fifty in words.";
 /// Slots and places in the queue of a worker with the default settings.
@@ -67,19 +67,6 @@ fn resident_kb(pid: u32) -> u64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
     line.trim().trim_end_matches(" kB").parse().unwrap()
-}
-
-/// The child of the worker's process.
-fn engine_of(worker: u32) -> u32 {
-    let pids = fs::read_dir("/proc").unwrap().filter_map(|entry| {
-        entry.unwrap().file_name().to_str().and_then(|name| name.parse::<u32>().ok())
-    });
-    let parent = |pid: &u32| {
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-        // `pid (name) state parent …`, where the name may hold anything.
-        stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse::<u32>().ok()
-    };
-    pids.into_iter().find(|pid| parent(pid) == Some(worker)).expect("the engine runs")
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

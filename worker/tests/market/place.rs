@@ -346,6 +346,21 @@ fn options(folder: &Path, ports: [u16; 3]) -> Options {
     options
 }
 
+/// The engine that a worker's process has as its child.
+pub fn engine_of(worker: u32) -> u32 {
+    let pids = std::fs::read_dir("/proc").unwrap().filter_map(|entry| {
+        entry.unwrap().file_name().to_str().and_then(|name| name.parse::<u32>().ok())
+    });
+    let is_it = |pid: &u32| {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        // `pid (name) state parent …`, where the name may hold anything and is cut at 15 bytes.
+        let Some((name, rest)) = stat.rsplit_once(')') else { return false };
+        let parent = rest.split_whitespace().nth(1).and_then(|parent| parent.parse().ok());
+        name.ends_with("(chainference-en") && parent == Some(worker)
+    };
+    pids.into_iter().find(is_it).expect("the engine runs")
+}
+
 pub fn signal(pids: &[String], name: &str) {
     assert!(Command::new("kill").arg(name).args(pids).status().unwrap().success());
 }
