@@ -7,6 +7,7 @@ use rand::rngs::StdRng;
 
 use crate::ours::Ours;
 use crate::peer::Peer;
+use crate::place;
 use crate::prompts;
 
 /// An answer that failed.
