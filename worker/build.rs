@@ -1,4 +1,4 @@
-//! Compiles the chat shim against the llama.cpp that `llama-cpp-sys-2` built and linked.
+//! Compiles the shims against the llama.cpp that `llama-cpp-sys-2` built and linked.
 
 use std::path::PathBuf;
 use std::{env, fs};
@@ -19,6 +19,12 @@ fn main() {
             source.join("vendor"),
         ])
         .compile("chainference_chat");
+    // Without OpenMP the directive is passed over, and so is the bound.
+    cc::Build::new()
+        .cpp(true)
+        .file("shim/threads.cpp")
+        .flag_if_supported("-fopenmp")
+        .compile("chainference_threads");
 }
 
 /// The sys crate names only where its build installed ggml's cmake files; the cmake cache beside

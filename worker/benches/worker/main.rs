@@ -44,9 +44,9 @@ fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
     let flags = asking.block_on(choose(&settings))?;
     println!("llama-server: {flags}");
     // Both with what suits the workloads: flash attention is slower with long contexts and faster with
-    // short ones, and threads that wait by spinning are faster where a machine has no other work.
+    // short ones.
     settings.tuning.flash_attention.get_or_insert(flags.flash_attention);
-    let ours = serving.block_on(serving.spawn(Ours::start(settings.clone(), flags)))?;
+    let ours = serving.block_on(serving.spawn(Ours::start(settings.clone())))?;
     let outcome = asking.block_on(run(&settings, ours, flags));
     serving.shutdown_background();
     outcome

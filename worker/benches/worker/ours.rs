@@ -9,7 +9,6 @@ use chainference_protocol::{Delta, Frame};
 use tokio::sync::watch;
 
 use crate::client::{Ask, Client, Job};
-use crate::peer::Flags;
 use crate::place::{Place, Worker};
 use crate::settings::Settings;
 use crate::workload::{Answer, Failed};
@@ -40,7 +39,7 @@ pub struct Ours {
 }
 
 impl Ours {
-    pub async fn start(settings: Settings, flags: Flags) -> Self {
+    pub async fn start(settings: Settings) -> Self {
         let place = Place::new().await;
         let worker = place
             .worker(|options| {
@@ -48,10 +47,6 @@ impl Ours {
                 options.context_tokens = NonZeroU32::new(settings.context_tokens);
                 options.slots = NonZeroU32::new(settings.slots).expect("there are slots");
                 options.tuning = settings.tuning;
-                if !flags.passive {
-                    let engine = std::mem::replace(&mut options.engine_exe, "/usr/bin/env".into());
-                    options.engine_args = vec!["OMP_WAIT_POLICY=active".into(), engine.into()];
-                }
                 // What is measured is serving: jobs are claimed when the client says so.
                 options.idle_claim_s = 3_600;
             })

@@ -15,7 +15,8 @@ use crate::workload::{Answer, Failed};
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Flags {
     pub flash_attention: bool,
-    /// Whether waiting threads sleep (ours do) or spin, which is OpenMP's default.
+    /// Whether waiting threads sleep at once, or spin for a while first, which is OpenMP's default and
+    /// ours.
     pub passive: bool,
     /// One stretch of KV cache for all slots.
     pub kv_unified: bool,
@@ -23,12 +24,12 @@ pub struct Flags {
 
 impl Flags {
     /// Ours.
-    pub const AS_OURS: Self = Self { flash_attention: false, passive: true, kv_unified: false };
+    pub const AS_OURS: Self = Self { flash_attention: false, passive: false, kv_unified: false };
     pub const TRIED: [Self; 4] = [
         Self::AS_OURS,
         Self { flash_attention: true, ..Self::AS_OURS },
         Self { kv_unified: true, ..Self::AS_OURS },
-        Self { passive: false, ..Self::AS_OURS },
+        Self { passive: true, ..Self::AS_OURS },
     ];
 
     /// As displayed.
@@ -47,8 +48,8 @@ impl fmt::Display for Flags {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let flash_attention = if self.flash_attention { "on" } else { "off" };
         let unified = if self.kv_unified { "" } else { "no-" };
-        let wait = if self.passive { "passive" } else { "active" };
-        write!(f, "-fa {flash_attention} --{unified}kv-unified OMP_WAIT_POLICY={wait}")
+        let passive = if self.passive { " OMP_WAIT_POLICY=passive" } else { "" };
+        write!(f, "-fa {flash_attention} --{unified}kv-unified{passive}")
     }
 }
 

@@ -83,11 +83,6 @@ fn command(options: &EngineOptions) -> Command {
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .kill_on_drop(true);
-    // Waiting threads must sleep: spinning ones starve each other when the machine has other work
-    // (measured: ten times slower). Who has a machine for the engine alone may say otherwise.
-    if std::env::var_os("OMP_WAIT_POLICY").is_none() {
-        command.env("OMP_WAIT_POLICY", "passive");
-    }
     // Ctrl-C goes to a terminal's whole foreground group; calls in flight are to be drained by the
     // parent, so the child has its own.
     #[cfg(unix)]

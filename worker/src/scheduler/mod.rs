@@ -46,6 +46,10 @@ pub struct Limits {
     /// Prompt tokens in a step that others wait for to get their next token: the pause that one
     /// call's prompt costs the rest. At least one a slot.
     pub prefill_beside_decode_max: usize,
+    /// Prompt tokens in a step after which no further prompt is put into it. llama.cpp computes slots
+    /// together as far as they read equally many tokens and the rests apart: prompts that fill a
+    /// processor by themselves are read faster one after the other, and each answer begins sooner.
+    pub prefill_enough: usize,
     /// Whether a slot's cache can be cut back to a prefix. Recurrent models can't.
     pub prefix_reuse: bool,
 }
@@ -53,6 +57,9 @@ pub struct Limits {
 /// How much longer a step may be that keeps no running answer waiting. Not as long as it likes: who
 /// comes or leaves meanwhile waits for its end.
 const ALONE: usize = 5;
+
+/// Steps that a prompt may be passed over for shorter ones.
+const PREFILL_PATIENCE: usize = 8;
 
 /// What the engine does next: first the moves in their order, then the work in one batch.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -90,9 +97,19 @@ pub struct Scheduler {
     queue: Queue,
     calls: HashMap<CallId, Allowance>,
     limits: Limits,
+    /// Prompt tokens that were read since running answers got their last token.
+    read_since_decode: usize,
     /// Counts plans: the age of what a slot keeps, and whose turn it is. Rounding favours nobody for
     /// long.
     now: usize,
+}
+
+/// A prompt that is to be read.
+struct Waiting {
+    /// It may still be passed over.
+    is_patient: bool,
+    ready: usize,
+    slot: Slot,
 }
 
 impl Scheduler {
@@ -105,7 +122,14 @@ impl Scheduler {
         );
         limits.prefill_beside_decode_max = limits.prefill_beside_decode_max.max(slots);
         let places = (0..slots).map(|_| Place::default()).collect();
-        Self { places, queue: Queue::default(), calls: HashMap::new(), limits, now: 0 }
+        Self {
+            places,
+            queue: Queue::default(),
+            calls: HashMap::new(),
+            limits,
+            read_since_decode: 0,
+            now: 0,
+        }
     }
 
     /// Takes a call with one prompt (of at least one token) for each of its answers; `allowed` is
@@ -202,12 +226,31 @@ impl Scheduler {
         let mut step = Step::default();
         place::join_leaders(&mut self.places, &mut step.moves);
         self.fill_slots(&mut step.moves);
-        self.decode(&mut step.work);
+        let waiting = self.waiting_prompts();
+        if !self.holds_back(&waiting) {
+            self.read_since_decode = 0;
+            self.decode(&mut step.work);
+        }
         let pause = self.limits.prefill_beside_decode_max;
-        let most = if step.work.is_empty() { pause.saturating_mul(ALONE) } else { pause };
+        let most = match self.read_since_decode {
+            0 if step.work.is_empty() => pause.saturating_mul(ALONE),
+            read => pause.saturating_sub(read),
+        };
+        let somebody_waits = self.read_since_decode > 0 || !step.work.is_empty();
         let room = most.min(self.limits.step_tokens_max - step.work.len());
-        self.prefill(room, &mut step.work);
+        let read = self.prefill(room, waiting, &mut step.work);
+        self.read_since_decode += if somebody_waits { read } else { 0 };
+        // llama.cpp computes slots together only where they follow one another.
+        step.work.sort_unstable_by_key(|work| work.slot);
         step
+    }
+
+    /// Whether running answers wait for one prompt more. Short prompts that arrive together are read
+    /// before the first of them goes on, as far as the pause allows it: answers that begin together
+    /// are computed together, which is faster.
+    fn holds_back(&self, waiting: &[Waiting]) -> bool {
+        let left = self.limits.prefill_beside_decode_max.saturating_sub(self.read_since_decode);
+        self.read_since_decode > 0 && waiting.first().is_some_and(|prompt| prompt.ready <= left)
     }
 
     /// Tokens that a plan's work reads.
@@ -220,7 +263,7 @@ impl Scheduler {
         while self.places.iter().any(|place| place.answer.is_none()) {
             let Some(answer) = self.queue.pop() else { return };
             let reuse = self.limits.prefix_reuse && !answer.reads_anew;
-            place::put(&mut self.places, answer, reuse, moves);
+            place::put(&mut self.places, answer, reuse, self.now, moves);
         }
     }
 
@@ -237,24 +280,37 @@ impl Scheduler {
         }
     }
 
-    /// Shares `room` among the prompts, evenly: a short prompt isn't kept waiting by a long one,
-    /// and takes only what it needs.
-    fn prefill(&mut self, mut room: usize, work: &mut Vec<Work>) {
-        let mut waiting: Vec<(usize, Slot)> = self
+    /// Prompts in the order in which they are to be read: the shortest first, since their answers can
+    /// begin soonest; but none waits for long.
+    fn waiting_prompts(&self) -> Vec<Waiting> {
+        let mut waiting: Vec<Waiting> = self
             .turn()
             .filter_map(|slot| {
-                let answer = self.places[slot].answer.as_ref()?;
-                Some((answer.ready(self.calls.get(&answer.id)?.is_open()), slot))
+                let place = &self.places[slot];
+                let answer = place.answer.as_ref()?;
+                let may_sample = self.calls.get(&answer.id)?.is_open();
+                let is_patient = self.now - place.used_at < PREFILL_PATIENCE;
+                let is_running = answer.unread() == 1 && may_sample;
+                let ready = if is_running { 0 } else { answer.ready(may_sample) };
+                (ready > 0).then_some(Waiting { is_patient, ready, slot })
             })
-            .filter(|&(ready, _)| ready > 0)
             .collect();
-        // Shortest first, so that what it leaves over is shared by the rest; a stable sort keeps
-        // the turn among equals.
-        waiting.sort_by_key(|&(ready, _)| ready);
-        for (rank, &(_, slot)) in waiting.iter().enumerate() {
-            let share = room.div_ceil(waiting.len() - rank);
-            room -= self.take(slot, share, work, |_, _| true);
+        // A stable sort keeps the turn among equals.
+        waiting.sort_by_key(|prompt| (prompt.is_patient, prompt.ready));
+        waiting
+    }
+
+    /// Fills `room` with prompts, as far as that is faster than one alone. Gives how many tokens.
+    fn prefill(&mut self, room: usize, waiting: Vec<Waiting>, work: &mut Vec<Work>) -> usize {
+        let enough = room.min(self.limits.prefill_enough);
+        let mut read = 0;
+        for Waiting { slot, .. } in waiting {
+            if read >= enough {
+                break;
+            }
+            read += self.take(slot, room - read, work, |_, _| true);
         }
+        read
     }
 
     /// Plans up to `most` tokens of the answer in `slot`, if it is fit; gives how many. Asks the

@@ -98,8 +98,7 @@ enum Start {
 fn choose(places: &[Place], answer: &Answer, prefix_reuse: bool) -> Option<Start> {
     let offers = |slot: Slot| if prefix_reuse { places[slot].offers(answer) } else { 0 };
     let is_free = |slot: Slot| places[slot].answer.is_none();
-    let free = (0..places.len()).filter(|&slot| is_free(slot));
-    let oldest = free.min_by_key(|&slot| places[slot].used_at)?;
+    let oldest = oldest_free(places)?;
     let worth = |&slot: &Slot| {
         let in_place = if is_free(slot) { COPY_TOKENS_MIN } else { 0 };
         (offers(slot) + in_place, Reverse((places[slot].used_at, slot)))
@@ -115,11 +114,24 @@ fn choose(places: &[Place], answer: &Answer, prefix_reuse: bool) -> Option<Start
     }
 }
 
+/// A free slot to begin anew in: the one that was used longest ago, but rather one beside an answer,
+/// since slots that follow one another are computed together. What a slot keeps may be asked for again,
+/// the likelier the younger it is: the youngest quarter is spared.
+fn oldest_free(places: &[Place]) -> Option<Slot> {
+    let is_busy = |slot: Slot| places.get(slot).is_some_and(|place| place.answer.is_some());
+    let mut free: Vec<Slot> = (0..places.len()).filter(|&slot| !is_busy(slot)).collect();
+    free.sort_by_key(|&slot| places[slot].used_at);
+    let old = &free[..free.len() - free.len() / 4];
+    let beside = |&&slot: &&Slot| is_busy(slot + 1) || slot > 0 && is_busy(slot - 1);
+    old.iter().find(beside).or(old.first()).copied()
+}
+
 /// Puts an answer into a free slot, of which there must be one.
 pub(super) fn put(
     places: &mut [Place],
     mut answer: Answer,
     prefix_reuse: bool,
+    now: usize,
     moves: &mut Vec<Move>,
 ) {
     let Some(start) = choose(places, &answer, prefix_reuse) else { return };
@@ -140,5 +152,5 @@ pub(super) fn put(
             slot
         }
     };
-    places[slot].answer = Some(answer);
+    (places[slot].answer, places[slot].used_at) = (Some(answer), now);
 }

@@ -1,7 +1,6 @@
 //! The context: where the model computes, and its KV cache.
 
-use std::num::{NonZeroU32, NonZeroUsize};
-use std::thread::available_parallelism;
+use std::num::NonZeroU32;
 
 use llama_cpp_2::context::LlamaContext;
 use llama_cpp_2::context::params::{KvCacheType, LlamaContextParams};
@@ -10,6 +9,7 @@ use llama_cpp_2::llama_backend::LlamaBackend;
 use super::super::KvType;
 use super::super::wire::Load;
 use super::model::{LoadError, Model};
+use super::threads;
 
 /// Tokens that one step may hold, unless told otherwise: llama.cpp's own default.
 pub(super) const STEP_TOKENS: u32 = 512;
@@ -27,7 +27,7 @@ pub(super) fn make<'a>(
     if model.slots > step_tokens {
         return Err(LoadError::TooLarge);
     }
-    let threads = threads(load)?;
+    let threads = threads::most(load)?;
     let kv_type = match tuning.kv_type.unwrap_or(KvType::F16) {
         KvType::F16 => KvCacheType::F16,
         KvType::Q8_0 => KvCacheType::Q8_0,
@@ -49,16 +49,4 @@ pub(super) fn make<'a>(
         .with_n_threads(threads)
         .with_n_threads_batch(threads);
     Ok(model.llama.new_context(backend, params)?)
-}
-
-/// Those asked for, else one for each core.
-pub(super) fn threads(load: &Load) -> Result<i32, LoadError> {
-    let threads = load.threads.map_or_else(|| i32::try_from(cores()), i32::try_from);
-    threads.map_err(|_| LoadError::TooLarge)
-}
-
-/// Physical cores, or fewer if this process may use fewer: two threads on one core only wait for
-/// each other's memory.
-fn cores() -> usize {
-    available_parallelism().map_or(1, NonZeroUsize::get).min(num_cpus::get_physical())
 }

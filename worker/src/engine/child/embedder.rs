@@ -18,9 +18,10 @@ use super::super::error::CallError;
 use super::super::wire::{Load, Reply, Request};
 use super::super::{Event, Generate};
 use super::ChildError;
-use super::context::{STEP_TOKENS, threads};
+use super::context::STEP_TOKENS;
 use super::model::{LoadError, Model};
 use super::pipe::{Input, Output};
+use super::threads::{self, Threads};
 use queue::{Call, Queue, Text};
 
 mod queue;
@@ -40,7 +41,7 @@ pub(super) fn context<'a>(
     load: &Load,
 ) -> Result<LlamaContext<'a>, LoadError> {
     let step = u32::try_from(step_tokens(model)).map_err(|_| LoadError::TooLarge)?;
-    let threads = threads(load)?;
+    let threads = threads::most(load)?;
     let params = LlamaContextParams::default()
         .with_embeddings(true)
         .with_n_ctx(NonZeroU32::new(step))
@@ -62,6 +63,7 @@ fn step_tokens(model: &Model) -> usize {
 pub(super) fn serve(
     model: &Model,
     context: LlamaContext<'_>,
+    threads: Threads,
     input: Input,
     output: &Output,
 ) -> Result<(), ChildError> {
@@ -70,7 +72,7 @@ pub(super) fn serve(
         scope.spawn(|| front(model, input, output, orders));
         let (queue, step_tokens) = (Queue::default(), step_tokens(model));
         let batch = LlamaBatch::new(step_tokens, 1);
-        Embedder { context, output, batch, queue, step_tokens }.run(&inbox)
+        Embedder { context, threads, output, batch, queue, step_tokens }.run(&inbox)
     })
 }
 
@@ -156,6 +158,7 @@ fn invalid(param: &str, detail: &str) -> CallError {
 
 struct Embedder<'a> {
     context: LlamaContext<'a>,
+    threads: Threads,
     output: &'a Output,
     batch: LlamaBatch<'static>,
     queue: Queue,
@@ -211,7 +214,8 @@ impl Embedder<'_> {
                 added.map_err(|error| error.to_string())?;
             }
         }
-        self.context.decode(&mut self.batch).map_err(|error| error.to_string())?;
+        let decode = || self.context.decode(&mut self.batch);
+        self.threads.run(decode).map_err(|error| error.to_string())?;
         let vector = |(sequence, text): (i32, &Text)| {
             let pooled = self.context.embeddings_seq_ith(sequence);
             let pooled = pooled.map_err(|error| error.to_string())?;

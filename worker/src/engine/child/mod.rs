@@ -17,6 +17,7 @@ mod runner;
 mod sampler;
 mod sequence;
 mod text;
+mod threads;
 
 use std::process::ExitCode;
 use std::sync::mpsc;
@@ -26,6 +27,7 @@ use llama_cpp_2::llama_backend::LlamaBackend;
 use super::wire::{Reply, Request};
 use model::Model;
 use pipe::{Input, Output};
+use threads::Threads;
 
 /// The whole life of the child. It takes no arguments: what to load is the first request.
 pub fn main() -> ExitCode {
@@ -75,23 +77,25 @@ fn run() -> Result<(), ChildError> {
         Err(error) => return Ok(output.send(&Reply::LoadFailed { detail: error.to_string() })?),
     };
     crate::chat::log_without_answers();
+    let threads = Threads::new(&load);
     output.send(&Reply::Loaded(model.facts()))?;
     if model.embedding_width.is_some() {
-        embedder::serve(model, context, input, &output)
+        embedder::serve(model, context, threads, input, &output)
     } else {
-        serve(model, context, input, &output)
+        serve(model, context, threads, input, &output)
     }
 }
 
 fn serve(
     model: &Model,
     context: llama_cpp_2::context::LlamaContext<'_>,
+    threads: Threads,
     input: Input,
     output: &Output,
 ) -> Result<(), ChildError> {
     let (orders, inbox) = mpsc::channel();
     std::thread::scope(|scope| {
         scope.spawn(|| front::run(model, input, output, orders));
-        runner::Runner::new(model, context, output).run(&inbox)
+        runner::Runner::new(model, context, threads, output).run(&inbox)
     })
 }

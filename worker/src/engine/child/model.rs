@@ -30,6 +30,7 @@ pub(super) struct Model {
     pub llama: LlamaModel,
     pub context_tokens: u32,
     pub slots: u32,
+    pub on_gpu: bool,
     /// Length of the vectors of a model that makes embeddings; it does nothing else.
     pub embedding_width: Option<u32>,
     pub template: ChatTemplate,
@@ -64,6 +65,7 @@ impl Model {
         Ok(Self {
             context_tokens: context_tokens(&gguf, load.context_tokens),
             slots: load.slots,
+            on_gpu: load.gpu_layers > 0,
             embedding_width: gguf.pooling.map(|_| llama.n_embd_out().unsigned_abs()),
             template,
             has_chat_template: own_template.is_some(),

@@ -17,6 +17,7 @@ use super::model::Model;
 use super::pipe::Output;
 use super::prepare::Ready;
 use super::sequence::Sequence;
+use super::threads::Threads;
 use crate::scheduler::{CallId, Limits, Move, Scheduler, Step, Work};
 
 /// How long running answers wait for a piece of another's prompt.
@@ -25,10 +26,13 @@ const PREFILL_PAUSE: Duration = Duration::from_millis(200);
 /// read once for each step however few tokens it has.
 const PREFILL_TOKENS_FIRST: usize = 64;
 const PREFILL_TOKENS_MIN: usize = 16;
+/// As many make the best of a processor's cores; a GPU takes more at once.
+const PREFILL_TOKENS_ENOUGH: usize = 32;
 
 pub(super) struct Runner<'a> {
     model: &'a Model,
     context: LlamaContext<'a>,
+    threads: Threads,
     output: &'a Output,
     batch: LlamaBatch<'static>,
     scheduler: Scheduler,
@@ -47,17 +51,24 @@ struct Call {
 }
 
 impl<'a> Runner<'a> {
-    pub fn new(model: &'a Model, context: LlamaContext<'a>, output: &'a Output) -> Self {
+    pub fn new(
+        model: &'a Model,
+        context: LlamaContext<'a>,
+        threads: Threads,
+        output: &'a Output,
+    ) -> Self {
         let step_tokens_max = context.n_batch() as usize;
         let limits = Limits {
             step_tokens_max,
             prefill_beside_decode_max: PREFILL_TOKENS_FIRST,
+            prefill_enough: if model.on_gpu { step_tokens_max } else { PREFILL_TOKENS_ENOUGH },
             // A recurrent state holds all that was read; it can't be cut back.
             prefix_reuse: !model.llama.is_recurrent() && !model.llama.is_hybrid(),
         };
         Self {
             model,
             context,
+            threads,
             output,
             batch: LlamaBatch::new(step_tokens_max, 1),
             scheduler: Scheduler::new(model.slots as usize, limits),
@@ -178,7 +189,8 @@ impl<'a> Runner<'a> {
                     .map_err(|error| error.to_string())?;
             }
         }
-        self.context.decode(&mut self.batch).map_err(|error| error.to_string())
+        let decode = || self.context.decode(&mut self.batch);
+        self.threads.run(decode).map_err(|error| error.to_string())
     }
 
     /// Fits the pieces of prompts to the machine: a few tokens of a large model take as long as many

@@ -40,6 +40,8 @@ pub(super) struct Sampler {
     grammar: Option<LlamaSampler>,
     /// Kept from token to token: it is as large as the vocabulary.
     candidates: LlamaTokenDataArray,
+    /// The chain does nothing but choose the likeliest token.
+    is_greedy: bool,
 }
 
 impl Sampler {
@@ -56,11 +58,13 @@ impl Sampler {
         chain.bias(decoding.ignore_eos);
         let looks_back = chain.penalties();
         chain.choose(seed(sampling.seed, choice));
+        let is_greedy = chain.samplers.len() == 1 && chain.takes_the_likeliest();
         let mut chain = LlamaSampler::chain_simple(chain.samplers);
         if looks_back {
             chain.accept_many(prompt);
         }
-        Self { chain, grammar, candidates: LlamaTokenDataArray::new(Vec::new(), false) }
+        let candidates = LlamaTokenDataArray::new(Vec::new(), false);
+        Self { chain, grammar, candidates, is_greedy }
     }
 
     /// Chooses the next token by the model's logits. The grammar is asked about the token that was
@@ -71,9 +75,7 @@ impl Sampler {
         logits: &[f32],
         grammar_holds: bool,
     ) -> Result<LlamaToken, SampleError> {
-        self.fill(logits);
-        self.candidates.apply_sampler(&mut self.chain);
-        let token = self.candidates.selected_token().ok_or(SampleError::DeadEnd)?;
+        let token = self.choose(logits)?;
         let Some(grammar) = self.grammar.as_mut().filter(|_| grammar_holds) else {
             return Ok(token);
         };
@@ -104,6 +106,15 @@ impl Sampler {
         Ok(())
     }
 
+    fn choose(&mut self, logits: &[f32]) -> Result<LlamaToken, SampleError> {
+        if self.is_greedy {
+            return likeliest(logits).ok_or(SampleError::DeadEnd);
+        }
+        self.fill(logits);
+        self.candidates.apply_sampler(&mut self.chain);
+        self.candidates.selected_token().ok_or(SampleError::DeadEnd)
+    }
+
     fn fill(&mut self, logits: &[f32]) {
         let candidates = &mut self.candidates;
         candidates.data.clear();
@@ -112,6 +123,13 @@ impl Sampler {
         );
         (candidates.selected, candidates.sorted) = (None, false);
     }
+}
+
+/// The first of the largest, as llama.cpp's greedy sampler chooses, without a list of candidates.
+fn likeliest(logits: &[f32]) -> Option<LlamaToken> {
+    let most = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let at = logits.iter().position(|&logit| logit == most)?;
+    i32::try_from(at).ok().map(LlamaToken)
 }
 
 fn fits(grammar: &mut LlamaSampler, token: LlamaToken) -> bool {
@@ -242,7 +260,16 @@ impl Chain<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::seed;
+    use llama_cpp_2::token::LlamaToken;
+
+    use super::{likeliest, seed};
+
+    #[test]
+    fn the_first_of_the_likeliest_is_chosen() {
+        assert_eq!(likeliest(&[-3.0, -1.0, -2.0, -1.0]), Some(LlamaToken(1)));
+        assert_eq!(likeliest(&[f32::NEG_INFINITY; 2]), Some(LlamaToken(0)));
+        assert_eq!(likeliest(&[f32::NAN; 2]), None);
+    }
 
     #[test]
     fn each_answer_has_a_seed_of_its_own_and_none_is_random() {

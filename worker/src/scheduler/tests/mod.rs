@@ -3,8 +3,12 @@ mod reuse;
 
 use super::*;
 
-const LIMITS: Limits =
-    Limits { step_tokens_max: 32, prefill_beside_decode_max: 8, prefix_reuse: true };
+const LIMITS: Limits = Limits {
+    step_tokens_max: 32,
+    prefill_beside_decode_max: 8,
+    prefill_enough: 16,
+    prefix_reuse: true,
+};
 const ALL: u64 = u64::MAX;
 const ME: Scope = [1; 32];
 
@@ -61,16 +65,29 @@ fn running_answers_get_their_token_beside_a_long_prompt() {
 }
 
 #[test]
-fn prompts_share_a_step_and_a_short_one_leaves_its_rest() {
-    let mut scheduler = scheduler(3);
+fn short_prompts_share_a_step_and_go_before_long_ones() {
+    let mut scheduler = scheduler(4);
+    for (id, len) in [(1, 20), (2, 5), (3, 12), (4, 100)] {
+        add(&mut scheduler, id, len, 0);
+    }
+    let lens = |work: &[Work]| work.iter().map(|work| (work.id, work.len)).collect::<Vec<_>>();
+    // Together they are enough; one that is enough is read alone.
+    assert_eq!(lens(&step(&mut scheduler)), [(1, 17), (2, 4), (3, 11)]);
+    assert_eq!(lens(&step(&mut scheduler)), [(1, 2), (4, 30)]);
+    assert_eq!(lens(&step(&mut scheduler)), [(4, 32)]);
+}
+
+#[test]
+fn a_long_prompt_is_not_passed_over_for_ever() {
+    let mut scheduler = scheduler(2);
     add(&mut scheduler, 1, 100, ALL);
-    add(&mut scheduler, 2, 2, ALL);
-    add(&mut scheduler, 3, 100, ALL);
-    let work = step(&mut scheduler);
-    let mut lens: Vec<_> = (1..=3).map(|id| of(&work, id).expect("all are read").len).collect();
-    assert_eq!(lens.iter().sum::<usize>(), LIMITS.step_tokens_max);
-    assert_eq!(lens.remove(1), 2);
-    assert!(lens[0].abs_diff(lens[1]) <= 1, "{lens:?}");
+    let passed_over = (2..100).take_while(|&id| {
+        add(&mut scheduler, id, 20, ALL);
+        let work = step(&mut scheduler);
+        scheduler.end(id, 0);
+        of(&work, 1).is_none()
+    });
+    assert_eq!(passed_over.count(), PREFILL_PATIENCE);
 }
 
 #[test]
@@ -153,4 +170,32 @@ fn a_client_with_many_calls_lets_another_in_after_one() {
         })
         .collect();
     assert_eq!(order, [1, 6, 2, 3, 4, 5]);
+}
+
+#[test]
+fn answers_that_run_together_lie_side_by_side_in_the_order_of_their_slots() {
+    let mut scheduler = scheduler(8);
+    // Eight that end one after the other leave slots of all ages.
+    (1..=8).for_each(|id| add(&mut scheduler, id, 1, ALL));
+    for id in [4, 7, 1, 6, 3, 8, 2, 5] {
+        step(&mut scheduler);
+        scheduler.end(id, 0);
+    }
+    (11..=14).for_each(|id| add(&mut scheduler, id, 1, ALL));
+    for _ in 0..8 {
+        let slots: Vec<Slot> = step(&mut scheduler).iter().map(|work| work.slot).collect();
+        assert_eq!(slots, (slots[0]..slots[0] + 4).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn running_answers_wait_for_short_prompts_as_long_as_the_pause_is() {
+    let mut scheduler = scheduler(5);
+    scheduler.limits.prefill_enough = 3;
+    add(&mut scheduler, 1, 1, ALL);
+    step(&mut scheduler);
+    (2..=5).for_each(|id| add(&mut scheduler, id, 3, ALL));
+    let decodes: Vec<bool> = (0..4).map(|_| of(&step(&mut scheduler), 1).is_some()).collect();
+    // Of prompts of three tokens, two fit into a pause of eight.
+    assert_eq!(decodes, [true, false, true, false]);
 }
