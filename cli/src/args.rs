@@ -6,8 +6,12 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 
 use chainference_worker::models::ModelSource;
 
-use crate::settings::{
-    ChainSettings, EngineSettings, GatewaySettings, Settings, VaultSettings, WorkerSettings,
+use crate::{
+    keys::Keys,
+    settings::{
+        ChainSettings, EngineSettings, GatewaySettings, Settings, VaultSettings, WorkerSettings,
+    },
+    spend::SpendCommand,
 };
 
 const ABOUT: &str =
@@ -21,6 +25,8 @@ Examples:
   chainference models pull owner/name:Q4_K_M        fetch a model beforehand; also ls, verify, rm
   chainference status                               base URL, API key, and how each part is
   chainference jobs                                 what each call cost
+  chainference keys create alice --budget-day 0.1sol --requests-per-min 60
+  chainference spend                                what was spent, by key, model and day
   chainference wallet                               addresses and balances
   chainference worker status                        what the worker does and has earned
   chainference worker retire                        leaves the market and gets the bond back
@@ -62,6 +68,10 @@ pub enum Command {
     Models(Models),
     /// List the jobs of this gateway: what each staked, cost and returned
     Jobs(Jobs),
+    /// Make API keys with budgets, rates and models; list them, take them back
+    Keys(Keys),
+    /// Show what calls have cost, by key, model and day
+    Spend(SpendCommand),
     /// Show whether a market runs in this home, and how to call it
     Status(Status),
     /// Look for what is wrong, and say what to do

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use chainference_gateway::LedgerError;
 use thiserror::Error;
 
 #[derive(Debug, Error)]
@@ -42,6 +43,12 @@ pub enum CliError {
     NotFree { free: u64, reserved: u64 },
     #[error("job {0} is not known here")]
     NoSuchJob(String),
+    #[error("there is no API key {0}")]
+    NoSuchKey(String),
+    #[error("there is an API key {0} already")]
+    KeyExists(String),
+    #[error("the default key is not revoked but replaced")]
+    DefaultKey { path: PathBuf },
     #[error("the model can't be had: {0}")]
     Model(String),
     #[error("{} is in use by a worker", path.display())]
@@ -63,6 +70,10 @@ pub enum CliError {
 impl CliError {
     pub fn file(path: &Path) -> impl FnOnce(std::io::Error) -> Self + '_ {
         move |source| Self::File { path: path.to_owned(), source }
+    }
+
+    pub fn ledger(path: &Path) -> impl FnOnce(LedgerError) -> Self + '_ {
+        move |error| Self::Content { path: path.to_owned(), message: error.to_string() }
     }
 
     /// One line that says what to do, where something can be done.
@@ -92,6 +103,11 @@ impl CliError {
             Self::ModelInUse { .. } => "end the worker that serves it, or let it serve another".into(),
             Self::ModelNotStored { .. } => "`chainference models ls` lists what is here".into(),
             Self::NoSuchJob(_) => "`chainference jobs` lists those of this gateway".into(),
+            Self::NoSuchKey(_) => "`chainference keys list` lists them".into(),
+            Self::KeyExists(_) => "choose another name, or revoke that one first".into(),
+            Self::DefaultKey { path } => {
+                format!("remove {} and start the gateway again: it makes a new one", path.display())
+            }
             Self::NotRunning => "start it: chainference up".into(),
             Self::Doctor(_) => "each line marked ✗ says what to do".into(),
             _ => return None,

@@ -6,11 +6,14 @@ mod doctor;
 mod error;
 mod home;
 mod jobs;
+mod keys;
 mod models;
 mod outbox;
+mod output;
 mod progress;
 mod serve;
 mod settings;
+mod spend;
 mod status;
 mod up;
 mod wallet;
@@ -79,6 +82,8 @@ fn run(cli: Cli) -> Result<(), CliError> {
         }
         Command::Models(command) => single_threaded(models::models(home, command)),
         Command::Jobs(jobs) => single_threaded(jobs::jobs(home, jobs)),
+        Command::Keys(command) => single_threaded(keys::keys(home, command)),
+        Command::Spend(command) => single_threaded(spend::spend(home, command)),
         Command::Status(status) => {
             let settings = beside_running(Settings::default(), &home)?.load(&file, named)?;
             single_threaded(status::status(home, settings, status))

@@ -7,6 +7,7 @@
 //!                            routing       ledger
 //! ```
 
+mod access;
 mod clock;
 mod error;
 mod keys;
@@ -23,8 +24,13 @@ mod server;
 mod settlement;
 mod state;
 
+pub use access::model_pattern;
 pub use error::{GatewayError, GatewayError as Error};
-pub use ledger::{JobStatus, JobSummary, Ledger, LedgerError};
+pub use keys::{NewKeyError, create_key};
+pub use ledger::{
+    Books, Budgets, DEFAULT_KEY, JobStatus, JobSummary, KeyLimits, KeyRow, Ledger, LedgerError,
+    NewKey, Span, Spend, Used,
+};
 pub use options::Options;
 
 use std::{sync::Arc, time::Duration};
@@ -34,8 +40,9 @@ use tokio::{net::TcpListener, sync::Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
+    access::Access,
     clock::now_unix_ms,
-    keys::ApiKey,
+    keys::Secret,
     routing::{Admission, Directory},
     settlement::{Parts, Settlement, Workers},
     state::App,
@@ -48,7 +55,7 @@ use crate::{
 /// # Errors
 /// [`GatewayError`], where it can't start.
 pub async fn run(options: Options, shutdown: CancellationToken) -> Result<(), GatewayError> {
-    let api_key = ApiKey::load_or_create(&options.api_key_file)?;
+    let default_key = Secret::load_or_create(&options.api_key_file)?;
     let key = read_keypair(&options)?;
     let address = options.listen;
     let listener = TcpListener::bind(address)
@@ -56,6 +63,7 @@ pub async fn run(options: Options, shutdown: CancellationToken) -> Result<(), Ga
         .map_err(|source| GatewayError::Listen { address, source })?;
     let metrics = metrics::recorder()?;
     let ledger = Ledger::open(&options.ledger_path).await?;
+    ledger.keep_default_key(&default_key.stored(), now_unix_ms()).await?;
     let cut_short = ledger.fail_running_calls(now_unix_ms()).await?;
     if cut_short > 0 {
         tracing::warn!(calls = cut_short, "calls were cut short when the gateway last stopped");
@@ -67,7 +75,7 @@ pub async fn run(options: Options, shutdown: CancellationToken) -> Result<(), Ga
     services.spawn(settlement.clone().sweep_until(background.clone()));
     let app = App {
         settlement: settlement.clone(),
-        api_key,
+        access: Access::new(settlement.ledger.clone()),
         permits: Arc::new(Semaphore::new(options.concurrency_max)),
         body_bytes_max: options.body_bytes_max,
         metrics,

@@ -14,6 +14,7 @@ const TOKENS: &str = "gen_ai_server_token_usage_total";
 const CALLS: &str = "chainference_gateway_calls_total";
 const OVERHEAD: &str = "chainference_gateway_overhead_seconds";
 const JOBS: &str = "chainference_gateway_jobs_settled_total";
+const SPENT: &str = "chainference_gateway_spent_lamports_total";
 const PAID: &str = "chainference_gateway_paid_lamports_total";
 
 const SECONDS: &[f64] =
@@ -46,6 +47,7 @@ fn describe() {
     describe_counter!(TOKENS, "Tokens paid for");
     describe_counter!(CALLS, "Calls by how they ended");
     describe_counter!(JOBS, "Jobs that the chain has settled");
+    describe_counter!(SPENT, "Lamports that calls cost, by the name of their key");
     describe_counter!(PAID, "Lamports paid to workers");
 }
 
@@ -74,4 +76,9 @@ pub fn overhead(elapsed: Duration) {
 pub fn settled(paid: Lamports) {
     counter!(JOBS).increment(1);
     counter!(PAID).increment(paid.0);
+}
+
+/// `key` is a key's name: there are only as many as an operator has made.
+pub fn spent(key: &str, cost: Lamports) {
+    counter!(SPENT, "api_key" => key.to_owned()).increment(cost.0);
 }

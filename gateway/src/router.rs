@@ -9,7 +9,7 @@ use axum::{
 use crate::{
     middleware,
     openai::ApiError,
-    routes::{chat, completions, embeddings, health, jobs, models},
+    routes::{chat, completions, embeddings, health, jobs, models, spend},
     state::App,
 };
 
@@ -21,7 +21,8 @@ pub fn router(app: App) -> Router {
         .route("/v1/models", get(models::list))
         .route("/v1/models/{*id}", get(models::retrieve))
         .route("/v1/chainference/jobs", get(jobs::list))
-        .route("/v1/chainference/balance", get(jobs::balance));
+        .route("/v1/chainference/balance", get(jobs::balance))
+        .route("/v1/chainference/spend", get(spend::show));
     let open = Router::new()
         .route("/health", get(health::health))
         .route("/ready", get(health::ready))

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::Semaphore;
 
-use crate::{keys::ApiKey, settlement::Settlement};
+use crate::{access::Access, settlement::Settlement};
 
 /// The gateway's parts. Cheap to clone.
 #[derive(Clone)]
 pub struct App {
     pub settlement: Settlement,
-    pub api_key: ApiKey,
+    pub access: Access,
     /// One for each concurrent request.
     pub permits: Arc<Semaphore>,
     pub body_bytes_max: usize,

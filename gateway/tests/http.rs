@@ -9,7 +9,7 @@ use std::{
 };
 
 use chainference_chain::{Commitment, Endpoints, Keypair, Signer};
-use chainference_gateway::{GatewayError, Options, run};
+use chainference_gateway::{GatewayError, KeyLimits, Ledger, NewKey, Options, create_key, run};
 use reqwest::{Client, Method, RequestBuilder, Response};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -24,7 +24,7 @@ struct Gateway {
     http: Client,
     shutdown: CancellationToken,
     running: JoinHandle<Result<(), GatewayError>>,
-    _home: TempDir,
+    home: TempDir,
 }
 
 impl Gateway {
@@ -40,7 +40,7 @@ impl Gateway {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         let api_key = fs::read_to_string(home.path().join("api-key")).unwrap().trim().to_owned();
-        Self { base_url, api_key, http, shutdown, running, _home: home }
+        Self { base_url, api_key, http, shutdown, running, home }
     }
 
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
@@ -54,6 +54,13 @@ impl Gateway {
     async fn post(&self, path: &str, body: impl Into<reqwest::Body>) -> Response {
         let request = self.request(Method::POST, path);
         request.header("content-type", "application/json").body(body).send().await.unwrap()
+    }
+
+    /// Makes a key beside the running gateway, as the command line does.
+    async fn key(&self, new: NewKey) -> (Ledger, String, String) {
+        let ledger = Ledger::open(&self.home.path().join("gateway/ledger.sqlite")).await.unwrap();
+        let (key, secret) = create_key(&ledger, &new, 1).await.unwrap();
+        (ledger, key.id, secret)
     }
 
     async fn stop(self) {
@@ -217,4 +224,49 @@ async fn a_gateway_that_cannot_start_says_why() {
     fs::write(&options.api_key_file, "\n").unwrap();
     let error = run(options, CancellationToken::new()).await.unwrap_err();
     assert!(matches!(error, GatewayError::ApiKey(_)), "{error}");
+}
+
+#[tokio::test]
+async fn a_key_made_beside_the_gateway_opens_it_at_once_and_a_revoked_one_no_more() {
+    let gateway = Gateway::start().await;
+    let (ledger, id, secret) = gateway.key(NewKey { name: "a".into(), ..NewKey::default() }).await;
+    let spend = format!("{}/v1/chainference/spend", gateway.base_url);
+    let asked = || gateway.http.get(&spend).bearer_auth(&secret).send();
+    let told: Value = asked().await.unwrap().json().await.unwrap();
+    assert_eq!((&told["key_id"], &told["data"]), (&json!(id), &json!([])));
+    assert!(ledger.revoke_key(&id, 2).await.unwrap());
+    let error = check(asked().await.unwrap(), 401, "invalid_api_key").await;
+    assert!(error["message"].as_str().unwrap().contains("revoked"));
+    let asked = gateway.request(Method::GET, "/v1/chainference/spend?days=0");
+    check(asked.send().await.unwrap(), 400, "invalid_value").await;
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_key_is_held_to_its_requests_a_minute_and_told_so_on_every_answer() {
+    let gateway = Gateway::start().await;
+    let limits = KeyLimits { requests_per_min: Some(2), ..KeyLimits::default() };
+    let new = NewKey { name: "slow".into(), limits, ..NewKey::default() };
+    let (_, _, secret) = gateway.key(new).await;
+    let chat = format!("{}/v1/chat/completions", gateway.base_url);
+    let post = || gateway.http.post(&chat).bearer_auth(&secret).body("{").send();
+    for left in ["1", "0"] {
+        let response = post().await.unwrap();
+        assert_eq!(response.headers()["x-ratelimit-limit-requests"], "2");
+        assert_eq!(response.headers()["x-ratelimit-remaining-requests"], left);
+        check(response, 400, "invalid_json").await;
+    }
+    let response = post().await.unwrap();
+    let wait = response.headers()["retry-after"].to_str().unwrap().parse::<u64>().unwrap();
+    assert!((1..=30).contains(&wait), "{wait}");
+    assert!(response.headers()["x-ratelimit-reset-requests"].to_str().unwrap().ends_with('s'));
+    check(response, 429, "rate_limit_exceeded").await;
+    // Looking is free, and other keys have their own rates.
+    let models = format!("{}/v1/models", gateway.base_url);
+    let looked = gateway.http.get(models).bearer_auth(&secret).send().await.unwrap();
+    check(looked, 503, "chain_unavailable").await;
+    let other = gateway.chat("{").await;
+    assert!(!other.headers().contains_key("x-ratelimit-limit-requests"));
+    check(other, 400, "invalid_json").await;
+    gateway.stop().await;
 }

@@ -1,8 +1,8 @@
 //! One row for each HTTP request that was meant to cost something.
 
-use chainference_market::Totals;
+use chainference_market::{Lamports, Totals};
 
-use super::{Ledger, LedgerError, to_sql};
+use super::{Ledger, LedgerError, budgets, to_sql};
 
 /// How a call ended.
 #[derive(Clone, Debug)]
@@ -11,6 +11,8 @@ pub struct CallEnd {
     pub status: &'static str,
     pub tokens_in: u64,
     pub tokens_out: u64,
+    /// What all its jobs owe for it.
+    pub cost: Lamports,
     pub error: Option<String>,
 }
 
@@ -28,35 +30,26 @@ impl CallEnd {
     }
 
     fn new(status: &'static str, owed: Totals, error: Option<String>) -> Self {
-        Self { status, tokens_in: owed.tokens_in, tokens_out: owed.tokens_out, error }
+        let Totals { tokens_in, tokens_out } = owed;
+        Self { status, tokens_in, tokens_out, cost: Lamports::ZERO, error }
+    }
+
+    pub fn costing(mut self, cost: Lamports) -> Self {
+        self.cost = cost;
+        self
+    }
+
+    pub fn totals(&self) -> Totals {
+        Totals { tokens_in: self.tokens_in, tokens_out: self.tokens_out }
     }
 }
 
 impl Ledger {
+    /// Records how a call ended, and turns what was reserved for it into what it cost. Its first
+    /// end counts.
+    ///
     /// # Errors
-    /// [`LedgerError::Database`]
-    pub async fn begin_call(
-        &self,
-        id: &str,
-        model: &str,
-        streamed: bool,
-        now_ms: i64,
-    ) -> Result<(), LedgerError> {
-        sqlx::query(
-            "INSERT INTO calls (id, model, streamed, status, started_at)
-             VALUES (?, ?, ?, 'running', ?)",
-        )
-        .bind(id)
-        .bind(model)
-        .bind(streamed)
-        .bind(now_ms)
-        .execute(&self.pool)
-        .await?;
-        Ok(())
-    }
-
-    /// # Errors
-    /// [`LedgerError::Database`]
+    /// [`LedgerError`]
     pub async fn end_call(
         &self,
         id: &str,
@@ -64,35 +57,56 @@ impl Ledger {
         end: &CallEnd,
         now_ms: i64,
     ) -> Result<(), LedgerError> {
-        sqlx::query(
-            "UPDATE calls SET status = ?, job = ?, tokens_in = ?, tokens_out = ?, error = ?,
-                              ended_at = ?
-             WHERE id = ? AND status = 'running'",
+        let mut all = self.pool.begin().await?;
+        let ended: Option<(String, i64, i64)> = sqlx::query_as(
+            "UPDATE calls SET status = ?, job = ?, tokens_in = ?, tokens_out = ?, cost = ?,
+                              error = ?, ended_at = ?
+             WHERE id = ? AND status = 'running'
+             RETURNING key_id, reserved, started_at",
         )
         .bind(end.status)
         .bind(job)
         .bind(to_sql(end.tokens_in)?)
         .bind(to_sql(end.tokens_out)?)
+        .bind(to_sql(end.cost.0)?)
         .bind(&end.error)
         .bind(now_ms)
         .bind(id)
-        .execute(&self.pool)
+        .fetch_optional(&mut *all)
         .await?;
+        if let Some((key_id, reserved, started_ms)) = ended {
+            budgets::release(&mut all, &key_id, reserved, end.cost, started_ms).await?;
+            sqlx::query("UPDATE calls SET reserved = 0 WHERE id = ?")
+                .bind(id)
+                .execute(&mut *all)
+                .await?;
+        }
+        all.commit().await?;
         Ok(())
     }
 
-    /// Marks the calls that a crash cut short. Their jobs are ended by the sweeper.
+    /// Ends the calls that a crash cut short, at the cost of what was vouched for them. Their jobs
+    /// are ended by the sweeper.
     ///
     /// # Errors
-    /// [`LedgerError::Database`]
+    /// [`LedgerError`]
     pub async fn fail_running_calls(&self, now_ms: i64) -> Result<u64, LedgerError> {
-        let done = sqlx::query(
-            "UPDATE calls SET status = 'failed', error = 'the gateway stopped', ended_at = ?
-             WHERE status = 'running'",
-        )
-        .bind(now_ms)
-        .execute(&self.pool)
-        .await?;
-        Ok(done.rows_affected())
+        let running: Vec<String> =
+            sqlx::query_scalar("SELECT id FROM calls WHERE status = 'running' ORDER BY id")
+                .fetch_all(&self.pool)
+                .await?;
+        for call in &running {
+            let mut totals = Totals::ZERO;
+            let mut cost = Lamports::ZERO;
+            for (job, prices) in self.jobs_of_call(call).await? {
+                let Some(vouched) = self.highest_voucher(&job).await? else { continue };
+                totals = vouched.totals;
+                let beyond = |_| LedgerError::Corrupt { what: format!("vouchers of {job}") };
+                cost = prices.cost(totals).and_then(|more| cost.plus(more)).map_err(beyond)?;
+            }
+            let end = CallEnd::failed(totals, "the gateway stopped".to_owned()).costing(cost);
+            self.end_call(call, None, &end, now_ms).await?;
+        }
+        Ok(running.len() as u64)
     }
 }

@@ -5,7 +5,11 @@ use std::fmt;
 use chainference_market::{Lamports, Prices};
 use serde::Serialize;
 
-use super::{Ledger, LedgerError, to_sql};
+use super::{
+    Ledger, LedgerError,
+    entries::{PAID, REFUNDED, RENT_BACK, RENT_LENT, STAKED, UNSEEN, move_job},
+    to_sql,
+};
 
 /// Where a job stands, as this gateway knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -137,6 +141,7 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError::Transition`], unless it was submitted.
     pub async fn lock_job(&self, job: &str, rent: Lamports, now: i64) -> Result<(), LedgerError> {
+        let mut all = self.pool.begin().await?;
         let done = sqlx::query(
             "UPDATE jobs SET status = 'locked', rent = ?, updated_at = ?
              WHERE id = ? AND status IN ('submitted', 'locked')",
@@ -144,9 +149,11 @@ impl Ledger {
         .bind(to_sql(rent.0)?)
         .bind(now)
         .bind(job)
-        .execute(&self.pool)
+        .execute(&mut *all)
         .await?;
-        expect_one(done.rows_affected(), job, "locked")
+        expect_one(done.rows_affected(), job, "locked")?;
+        move_job(&mut all, job, &[STAKED, RENT_LENT], now).await?;
+        Ok(all.commit().await?)
     }
 
     /// Nothing more will be called on the job. Its first end counts.
@@ -184,6 +191,7 @@ impl Ledger {
         refund: Lamports,
         now_ms: i64,
     ) -> Result<(), LedgerError> {
+        let mut all = self.pool.begin().await?;
         let done = sqlx::query(
             "UPDATE jobs SET status = 'settled', paid = ?, refund = ?, updated_at = ?
              WHERE id = ? AND status IN ('submitted', 'locked', 'ended')",
@@ -192,9 +200,12 @@ impl Ledger {
         .bind(to_sql(refund.0)?)
         .bind(now_ms)
         .bind(job)
-        .execute(&self.pool)
+        .execute(&mut *all)
         .await?;
-        expect_one(done.rows_affected(), job, "settled")
+        expect_one(done.rows_affected(), job, "settled")?;
+        // The lock may not have been seen, or be older than the books.
+        move_job(&mut all, job, &[STAKED, RENT_LENT, PAID, REFUNDED], now_ms).await?;
+        Ok(all.commit().await?)
     }
 
     /// The job's account is gone.
@@ -202,15 +213,31 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError::Transition`], where it never was on chain, or is closed already.
     pub async fn close_job(&self, job: &str, now_ms: i64) -> Result<(), LedgerError> {
-        let done = sqlx::query(
+        let mut all = self.pool.begin().await?;
+        let unseen = sqlx::query(
             "UPDATE jobs SET status = 'closed', updated_at = ?
-             WHERE id = ? AND status IN ('submitted', 'locked', 'ended', 'settled')",
+             WHERE id = ? AND status IN ('submitted', 'locked', 'ended')",
         )
         .bind(now_ms)
         .bind(job)
-        .execute(&self.pool)
+        .execute(&mut *all)
+        .await?
+        .rows_affected();
+        if unseen == 1 {
+            move_job(&mut all, job, &[STAKED, RENT_LENT, UNSEEN, RENT_BACK], now_ms).await?;
+            return Ok(all.commit().await?);
+        }
+        let done = sqlx::query(
+            "UPDATE jobs SET status = 'closed', updated_at = ? WHERE id = ? AND status = 'settled'",
+        )
+        .bind(now_ms)
+        .bind(job)
+        .execute(&mut *all)
         .await?;
-        expect_one(done.rows_affected(), job, "closed")
+        expect_one(done.rows_affected(), job, "closed")?;
+        let moved = [STAKED, RENT_LENT, PAID, REFUNDED, RENT_BACK];
+        move_job(&mut all, job, &moved, now_ms).await?;
+        Ok(all.commit().await?)
     }
 
     /// The job never came onto the chain.

@@ -2,15 +2,23 @@
 //!
 //! A row is durable before what it speaks of leaves this machine. Nothing here speaks to a chain.
 
+mod budgets;
 mod calls;
+mod entries;
 mod jobs;
+mod keys;
 mod read;
+mod spend;
 mod transactions;
 mod vouchers;
 
+pub use budgets::{Budgets, NewCall, ReserveError, Span, UsedUp};
 pub use calls::CallEnd;
+pub use entries::Books;
 pub use jobs::{JobRow, JobStatus, NewJob, SessionKey};
+pub use keys::{DEFAULT_KEY, KeyLimits, KeyRow, NewKey, StoredSecret};
 pub use read::JobSummary;
+pub use spend::{Spend, Used};
 pub use transactions::{StoredTransaction, TransactionKind, TransactionStatus};
 pub use vouchers::StoredVoucher;
 

@@ -40,6 +40,21 @@ impl Ledger {
         row.as_ref().map(read_row).transpose()
     }
 
+    /// The jobs that were made for a call, with their prices.
+    ///
+    /// # Errors
+    /// [`LedgerError`]
+    pub(super) async fn jobs_of_call(
+        &self,
+        call: &str,
+    ) -> Result<Vec<(String, Prices)>, LedgerError> {
+        let rows = sqlx::query("SELECT * FROM jobs WHERE call_id = ? ORDER BY created_at, id")
+            .bind(call)
+            .fetch_all(&self.pool)
+            .await?;
+        rows.iter().map(read_row).map(|row| row.map(|row| (row.id, row.prices))).collect()
+    }
+
     /// All jobs that are not at their end yet, oldest first.
     ///
     /// # Errors

@@ -33,6 +33,12 @@ fn voucher(tokens_in: u64, tokens_out: u64) -> StoredVoucher {
     }
 }
 
+async fn begin(ledger: &Ledger, id: &str, now_ms: i64) -> Result<(), ReserveError> {
+    let call =
+        NewCall { id, key_id: "default", model: "a/b", streamed: true, reserve: Lamports(10_000) };
+    ledger.begin_call(call, &Budgets::default(), now_ms).await
+}
+
 async fn submit(ledger: &Ledger, id: &str) {
     ledger.intend_job(&new_job(id), 1).await.unwrap();
     let publish = transaction(&format!("sig-{id}"));
@@ -46,7 +52,7 @@ async fn a_reopened_ledger_knows_each_unfinished_job_its_key_and_its_highest_vou
     let path = dir.path().join("gateway/ledger.sqlite");
     {
         let ledger = Ledger::open(&path).await.unwrap();
-        ledger.begin_call("chatcmpl-1", "a/b", true, 1).await.unwrap();
+        begin(&ledger, "chatcmpl-1", 1).await.unwrap();
         ledger.intend_job(&new_job("only-meant"), 1).await.unwrap();
         submit(&ledger, "in-flight").await;
         ledger.lock_job("in-flight", Lamports(5), 3).await.unwrap();
@@ -76,7 +82,7 @@ async fn a_reopened_ledger_knows_each_unfinished_job_its_key_and_its_highest_vou
 async fn a_job_goes_through_its_life_and_never_back() {
     let dir = tempfile::tempdir().unwrap();
     let ledger = Ledger::open(&dir.path().join("ledger.sqlite")).await.unwrap();
-    ledger.begin_call("chatcmpl-1", "a/b", false, 1).await.unwrap();
+    begin(&ledger, "chatcmpl-1", 1).await.unwrap();
     ledger.intend_job(&new_job("j"), 1).await.unwrap();
     assert!(ledger.lock_job("j", Lamports(5), 2).await.is_err(), "nothing was submitted");
     assert!(ledger.intend_job(&new_job("j"), 1).await.is_err(), "an address is used once");
@@ -102,7 +108,7 @@ async fn jobs_are_listed_with_what_they_cost_beside_a_running_gateway() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("ledger.sqlite");
     let ledger = Ledger::open(&path).await.unwrap();
-    ledger.begin_call("chatcmpl-1", "a/b", true, 1).await.unwrap();
+    begin(&ledger, "chatcmpl-1", 1).await.unwrap();
     submit(&ledger, "j").await;
     let landed = TransactionStatus::Landed;
     ledger.conclude_transaction("sig-j", landed, None).await.unwrap();
@@ -122,7 +128,7 @@ async fn jobs_are_listed_with_what_they_cost_beside_a_running_gateway() {
     assert_eq!(json[0]["fees"], 10_000, "what has landed stays landed");
     assert_eq!((json[0]["tokens_in"].as_u64(), json[0]["tokens_out"].as_u64()), (Some(9), Some(1)));
     assert!(!json.to_string().contains("secret"));
-    assert!(reader.begin_call("x", "m", true, 1).await.is_err(), "a reader can't write");
+    assert!(begin(&reader, "x", 1).await.is_err(), "a reader can't write");
 }
 
 #[tokio::test]
@@ -139,7 +145,7 @@ async fn only_the_owner_can_read_the_ledger_and_its_side_files() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("gateway/ledger.sqlite");
     let ledger = Ledger::open(&path).await.unwrap();
-    ledger.begin_call("chatcmpl-1", "a/b", true, 1).await.unwrap();
+    begin(&ledger, "chatcmpl-1", 1).await.unwrap();
     for entry in fs::read_dir(path.parent().unwrap()).unwrap() {
         let entry = entry.unwrap();
         let mode = entry.metadata().unwrap().permissions().mode();
@@ -152,8 +158,123 @@ async fn only_the_owner_can_read_the_ledger_and_its_side_files() {
 async fn amounts_beyond_sql_are_refused_and_not_wrapped() {
     let dir = tempfile::tempdir().unwrap();
     let ledger = Ledger::open(&dir.path().join("ledger.sqlite")).await.unwrap();
-    ledger.begin_call("chatcmpl-1", "a/b", true, 1).await.unwrap();
+    begin(&ledger, "chatcmpl-1", 1).await.unwrap();
     let mut job = new_job("j");
     job.stake = Lamports(u64::MAX);
     assert!(matches!(ledger.intend_job(&job, 1).await, Err(LedgerError::TooLarge { .. })));
+}
+
+#[tokio::test]
+async fn calls_at_once_never_reserve_more_than_the_budget() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("ledger.sqlite");
+    // Two gateways on one ledger.
+    let ledgers = [Ledger::open(&path).await.unwrap(), Ledger::open(&path).await.unwrap()];
+    let budgets = Budgets { day_lamports: Some(1_000), ..Budgets::default() };
+    let calls = (0..40).map(|n| {
+        let ledger = ledgers[n % 2].clone();
+        tokio::spawn(async move {
+            let id = format!("call-{n}");
+            let call = NewCall {
+                id: &id,
+                key_id: "k",
+                model: "a/b",
+                streamed: false,
+                reserve: Lamports(100),
+            };
+            match ledger.begin_call(call, &budgets, 5).await {
+                Ok(()) => Some(id),
+                Err(ReserveError::UsedUp(used_up)) => {
+                    assert_eq!(used_up.span, Span::Day);
+                    None
+                }
+                Err(other) => panic!("{other}"),
+            }
+        })
+    });
+    let mut running = Vec::new();
+    for call in calls.collect::<Vec<_>>() {
+        running.extend(call.await.unwrap());
+    }
+    let ledger = &ledgers[0];
+    assert_eq!(running.len(), 10);
+    let [day, month, total] = ledger.used("k", 5).await.unwrap();
+    assert_eq!((day.spent_lamports, day.reserved_lamports), (0, 1_000));
+    assert_eq!(month.reserved_lamports + total.reserved_lamports, 2_000);
+
+    let owed = Totals { tokens_in: 3, tokens_out: 4 };
+    for (call, cost) in running.iter().zip([40, 0]) {
+        let end = CallEnd::completed(owed).costing(Lamports(cost));
+        ledger.end_call(call, None, &end, 9).await.unwrap();
+        ledger.end_call(call, None, &end, 9).await.unwrap();
+    }
+    let [day, ..] = ledger.used("k", 5).await.unwrap();
+    assert_eq!((day.spent_lamports, day.reserved_lamports), (40, 800), "each ended once");
+    ledger.reserve_more(&running[2], &budgets, Lamports(160)).await.unwrap();
+    let refused = ledger.reserve_more(&running[2], &budgets, Lamports(1)).await;
+    assert!(matches!(refused, Err(ReserveError::UsedUp(_))), "{refused:?}");
+
+    assert_eq!(ledger.fail_running_calls(9).await.unwrap(), 8);
+    let [day, ..] = ledger.used("k", 5).await.unwrap();
+    assert_eq!((day.spent_lamports, day.reserved_lamports), (40, 0));
+    let spend = ledger.spend(Some("k"), 0).await.unwrap();
+    assert_eq!((spend.len(), spend[0].calls, spend[0].cost_lamports), (1, 10, 40));
+    assert!(ledger.spend(Some("other"), 0).await.unwrap().is_empty());
+    assert!(ledger.spend(None, 86_400_000).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_call_that_a_crash_cut_short_costs_what_was_vouched() {
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(&dir.path().join("ledger.sqlite")).await.unwrap();
+    begin(&ledger, "chatcmpl-1", 1).await.unwrap();
+    let mut job = new_job("j");
+    job.prices = Prices { input_per_mtok: 2_000_000, output_per_mtok: 3_000_000, charge_min: 0 };
+    ledger.intend_job(&job, 1).await.unwrap();
+    ledger.store_voucher("j", &voucher(5, 0), 2).await.unwrap();
+    ledger.store_voucher("j", &voucher(5, 7), 3).await.unwrap();
+    assert_eq!(ledger.fail_running_calls(9).await.unwrap(), 1);
+    let [day, ..] = ledger.used(DEFAULT_KEY, 1).await.unwrap();
+    assert_eq!((day.spent_lamports, day.reserved_lamports), (5 * 2 + 7 * 3, 0));
+    assert_eq!(ledger.fail_running_calls(9).await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn every_movement_is_booked_twice_once_and_sums_to_zero() {
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(&dir.path().join("ledger.sqlite")).await.unwrap();
+    begin(&ledger, "chatcmpl-1", 1).await.unwrap();
+    let check = async |expected: Books| {
+        let books = ledger.books().await.unwrap();
+        assert_eq!((books, books.total()), (expected, 0));
+    };
+    submit(&ledger, "j").await;
+    check(Books::default()).await;
+    for _ in 0..2 {
+        ledger.lock_job("j", Lamports(5_000), 3).await.unwrap();
+        ledger.conclude_transaction("sig-j", TransactionStatus::Landed, None).await.unwrap();
+    }
+    let locked = Books {
+        vault: -10_000,
+        reserved: 10_000,
+        gateway: -15_000,
+        rent: 5_000,
+        fees: 10_000,
+        ..Books::default()
+    };
+    check(locked).await;
+    ledger.settle_job("j", Lamports(4_000), Lamports(6_000), 4).await.unwrap();
+    let settled = Books { vault: -4_000, reserved: 0, workers: 4_000, ..locked };
+    check(settled).await;
+    ledger.close_job("j", 6).await.unwrap();
+    let closed = Books { gateway: -10_000, rent: 0, ..settled };
+    check(closed).await;
+
+    // Settled before its lock was seen; closed before its settlement was.
+    submit(&ledger, "k").await;
+    ledger.settle_job("k", Lamports(10_000), Lamports(0), 4).await.unwrap();
+    check(Books { vault: -14_000, workers: 14_000, ..closed }).await;
+    submit(&ledger, "l").await;
+    ledger.close_job("l", 4).await.unwrap();
+    check(Books { vault: -24_000, workers: 14_000, unseen: 10_000, ..closed }).await;
 }

@@ -4,7 +4,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use chainference_market::Lamports;
 use sqlx::Row;
 
-use super::{Ledger, LedgerError, from_sql, to_sql};
+use super::{Ledger, LedgerError, entries::move_fee, from_sql, to_sql};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TransactionKind {
@@ -108,6 +108,7 @@ impl Ledger {
         status: TransactionStatus,
         error: Option<&str>,
     ) -> Result<(), LedgerError> {
+        let mut all = self.pool.begin().await?;
         sqlx::query(
             "UPDATE transactions SET status = ?, error = ?
              WHERE signature = ? AND status <> 'landed'",
@@ -115,9 +116,12 @@ impl Ledger {
         .bind(status.name())
         .bind(error)
         .bind(signature)
-        .execute(&self.pool)
+        .execute(&mut *all)
         .await?;
-        Ok(())
+        if status == TransactionStatus::Landed {
+            move_fee(&mut all, signature).await?;
+        }
+        Ok(all.commit().await?)
     }
 
     /// The newest transaction of this kind that is not known to have failed.

@@ -7,17 +7,26 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use crate::{openai::ApiError, state::App};
+use crate::{access::Denied, openai::ApiError, settlement::CallError, state::App};
 
-pub async fn require_key(State(app): State<App>, request: Request, next: Next) -> Response {
-    let presented = bearer(&request);
-    match presented {
-        Some(key) if app.api_key.matches(key) => next.run(request).await,
-        Some(_) => refuse("Incorrect API key provided.", "invalid_api_key"),
-        None => refuse(
+/// Lets a request on, with its [`Caller`](crate::access::Caller) among its extensions.
+pub async fn require_key(State(app): State<App>, mut request: Request, next: Next) -> Response {
+    let Some(presented) = bearer(&request) else {
+        return refuse(
             "No API key was given: send it as 'Authorization: Bearer sk-cf-…'.",
             "missing_api_key",
-        ),
+        );
+    };
+    match app.access.identify(presented).await {
+        Ok(caller) => {
+            request.extensions_mut().insert(caller);
+            next.run(request).await
+        }
+        Err(Denied::Ledger(error)) => {
+            tracing::error!(%error, "a key could not be looked up");
+            CallError::Ledger(error).to_api().into_response()
+        }
+        Err(denied) => refuse(&denied.to_string(), "invalid_api_key"),
     }
 }
 

@@ -3,6 +3,7 @@
 mod auth;
 mod identity;
 mod permit;
+mod rates;
 
 use axum::{Router, middleware, response::Response};
 use std::any::Any;
@@ -25,6 +26,8 @@ pub fn around_v1(router: Router<App>, app: &App) -> Router<App> {
     router
         // A place among the concurrent requests, held until the response's body has ended.
         .route_layer(middleware::from_fn_with_state(app.clone(), permit::hold))
+        // Its key's own rates and places; what they are goes into every answer.
+        .route_layer(middleware::from_fn(rates::hold))
         // Nobody gets that far without a key.
         .route_layer(middleware::from_fn_with_state(app.clone(), auth::require_key))
 }

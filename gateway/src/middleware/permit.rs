@@ -14,7 +14,6 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http_body::{Frame, SizeHint};
-use tokio::sync::OwnedSemaphorePermit;
 
 use crate::{openai::ApiError, state::App};
 
@@ -26,15 +25,22 @@ pub async fn hold(State(app): State<App>, request: Request, next: Next) -> Respo
             .retry_after(1)
             .into_response();
     };
-    next.run(request).await.map(|body| Body::new(Held { body, _permit: permit }))
+    next.run(request).await.map(|body| Body::new(Held::new(body, permit)))
 }
 
-struct Held {
+/// A body that holds something until it has ended or was dropped.
+pub(super) struct Held<T> {
     body: Body,
-    _permit: OwnedSemaphorePermit,
+    _held: T,
 }
 
-impl http_body::Body for Held {
+impl<T> Held<T> {
+    pub fn new(body: Body, held: T) -> Self {
+        Self { body, _held: held }
+    }
+}
+
+impl<T: Unpin> http_body::Body for Held<T> {
     type Data = Bytes;
     type Error = axum::Error;
 

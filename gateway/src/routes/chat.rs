@@ -1,16 +1,20 @@
 //! `POST /v1/chat/completions`
 
 use axum::{
-    extract::{Request, State},
+    extract::{Extension, Request, State},
     response::Response,
 };
 
 use super::call::{self, RouteError};
-use crate::{openai::parse_chat, state::App};
+use crate::{access::Caller, openai::parse_chat, state::App};
 
-pub async fn create(State(app): State<App>, request: Request) -> Result<Response, RouteError> {
+pub async fn create(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    request: Request,
+) -> Result<Response, RouteError> {
     let body = call::read(&app, request.into_body()).await?;
     let parsed = parse_chat(&body)?;
     drop(body);
-    call::answer(&app, parsed).await
+    call::answer(&app, caller, parsed).await
 }

@@ -1,22 +1,27 @@
 //! `POST /v1/embeddings`
 
 use axum::{
-    extract::{Request, State},
+    extract::{Extension, Request, State},
     response::Response,
 };
 
 use super::call::{self, RouteError};
 use crate::{
+    access::Caller,
     openai::{EmbeddingCall, InputUsage, embeddings, parse_embedding},
     settlement::Event,
     state::App,
 };
 
-pub async fn create(State(app): State<App>, request: Request) -> Result<Response, RouteError> {
+pub async fn create(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    request: Request,
+) -> Result<Response, RouteError> {
     let body = call::read(&app, request.into_body()).await?;
     let EmbeddingCall { request, inputs, encoding } = parse_embedding(&body)?;
     drop(body);
-    let mut answer = app.settlement.call(call::new_id("embd"), request, false);
+    let mut answer = app.settlement.call(caller, call::new_id("embd"), request, false);
     let mut vectors = vec![Vec::new(); inputs];
     let (started, ended) = call::collect(&mut answer, "input", |event| {
         // A worker that leaves one out, or sends one twice, has failed before this.

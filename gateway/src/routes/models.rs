@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 
 use axum::{
     Json,
-    extract::{Path, State},
+    extract::{Extension, Path, State},
 };
 use chainference_chain::Abilities;
 use serde::Serialize;
 
-use crate::{openai::ApiError, routing::Candidate, settlement::CallError, state::App};
+use crate::{
+    access::Caller, openai::ApiError, routing::Candidate, settlement::CallError, state::App,
+};
 
 #[derive(Debug, Serialize)]
 pub struct List {
@@ -42,28 +44,34 @@ struct Pricing {
     charge_min_lamports: u64,
 }
 
-pub async fn list(State(app): State<App>) -> Result<Json<List>, ApiError> {
-    Ok(Json(List { object: "list", data: offered(&app)? }))
+pub async fn list(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+) -> Result<Json<List>, ApiError> {
+    Ok(Json(List { object: "list", data: offered(&app, &caller)? }))
 }
 
 pub async fn retrieve(
     State(app): State<App>,
+    Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
 ) -> Result<Json<Model>, ApiError> {
-    let candidate = app.settlement.directory.pick(&id, Abilities::empty(), &[]);
+    let candidate = app.settlement.directory.pick(&id, Abilities::empty(), &[], caller.models());
     let found = candidate.map_err(|why| CallError::nobody(&id, why).to_api())?;
-    let model = offered(&app)?.into_iter().find(|model| model.id == found.model);
+    let model = offered(&app, &caller)?.into_iter().find(|model| model.id == found.model);
     // Between the two looks the last worker may have gone.
     model.map(Json).ok_or_else(|| CallError::NobodyServes { model: id }.to_api())
 }
 
-fn offered(app: &App) -> Result<Vec<Model>, ApiError> {
+/// Those of the key's models that are offered now.
+fn offered(app: &App, caller: &Caller) -> Result<Vec<Model>, ApiError> {
     let snapshot = app.settlement.directory.snapshot();
     let snapshot = snapshot.map_err(|reason| CallError::ChainAway(reason).to_api())?;
-    Ok(models(&snapshot.candidates))
+    let allowed = |one: &&Candidate| caller.models().allows(&one.model);
+    Ok(models(snapshot.candidates.iter().filter(allowed)))
 }
 
-fn models(candidates: &[Candidate]) -> Vec<Model> {
+fn models<'a>(candidates: impl Iterator<Item = &'a Candidate>) -> Vec<Model> {
     let mut by_id: BTreeMap<&str, Vec<&Candidate>> = BTreeMap::new();
     for candidate in candidates {
         by_id.entry(&candidate.model).or_default().push(candidate);

@@ -71,17 +71,21 @@ pub fn candidates(
         .collect()
 }
 
-/// The candidates for the model that `asked` names best: healthy ones first, then by price, then
-/// by how little they are used.
-pub fn ranked<'a>(
-    asked: &str,
-    candidates: &'a [Candidate],
+/// The candidates whose model `asked` may mean, and how well it names each.
+pub fn named<'a>(asked: &str, candidates: &'a [Candidate]) -> Vec<(Match, &'a Candidate)> {
+    let named =
+        |one: &'a Candidate| Some((name::matches(asked, &one.model, &one.quantisation)?, one));
+    candidates.iter().filter_map(named).collect()
+}
+
+/// Of the candidates that may be used, those that were named best: healthy ones first, then by
+/// price, then by how little they are used.
+pub fn ranked(
+    mut named: Vec<(Match, &Candidate)>,
+    allowed: impl Fn(&Candidate) -> bool,
     failures: impl Fn(&Candidate) -> u32,
-) -> Vec<&'a Candidate> {
-    let named: Vec<(Match, &Candidate)> = candidates
-        .iter()
-        .filter_map(|one| Some((name::matches(asked, &one.model, &one.quantisation)?, one)))
-        .collect();
+) -> Vec<&Candidate> {
+    named.retain(|(_, one)| allowed(one));
     let best = named.iter().map(|(quality, _)| *quality).min();
     let mut found: Vec<&Candidate> = named
         .into_iter()
@@ -139,7 +143,7 @@ mod tests {
         let order = |asked: &str, failing: usize| -> Vec<usize> {
             let failures = |one: &Candidate| u32::from(one.worker == all[failing].worker);
             let at = |one: &Candidate| all.iter().position(|c| c.worker == one.worker).unwrap();
-            ranked(asked, &all, failures).into_iter().map(at).collect()
+            ranked(named(asked, &all), |_| true, failures).into_iter().map(at).collect()
         };
         assert_eq!(order("a/m", 3), [2, 1, 0]);
         assert_eq!(order("a/m", 2), [1, 0, 2]);

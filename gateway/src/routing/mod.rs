@@ -17,7 +17,7 @@ use thiserror::Error;
 use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-use crate::{clock::ChainTime, limits};
+use crate::{access::ModelList, clock::ChainTime, limits};
 use breaker::Breaker;
 
 /// What the chain said when it was last asked.
@@ -38,6 +38,8 @@ pub enum NoCandidate {
     Unknown,
     /// It is offered, but no worker that offers it is well.
     Nobody,
+    /// It is offered, but not on the key's list.
+    Forbidden,
     /// It is offered, but not for what is asked of it.
     Unable { missing: Abilities },
     /// The chain has not answered lately.
@@ -74,8 +76,8 @@ impl Directory {
         Ok(latest)
     }
 
-    /// The best worker for the model that a client named that can do what is needed, none of
-    /// `tried`.
+    /// The best worker for the model that a client named and may use that can do what is needed,
+    /// none of `tried`.
     ///
     /// # Errors
     /// [`NoCandidate`]
@@ -84,12 +86,18 @@ impl Directory {
         asked: &str,
         needs: Abilities,
         tried: &[Pubkey],
+        models: &ModelList,
     ) -> Result<Candidate, NoCandidate> {
         let snapshot = self.snapshot().map_err(NoCandidate::ChainAway)?;
         let now = self.started.elapsed();
         let breaker = self.breaker.lock().unwrap_or_else(PoisonError::into_inner);
         let failures = |one: &Candidate| breaker.failures(one.worker);
-        let ranked = candidate::ranked(asked, &snapshot.candidates, failures);
+        let named = candidate::named(asked, &snapshot.candidates);
+        let found = !named.is_empty();
+        let ranked = candidate::ranked(named, |one| models.allows(&one.model), failures);
+        if found && ranked.is_empty() {
+            return Err(NoCandidate::Forbidden);
+        }
         if let Some(missing) = candidate::missing(&ranked, needs) {
             return Err(NoCandidate::Unable { missing });
         }

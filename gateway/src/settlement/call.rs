@@ -15,12 +15,13 @@ use tokio::{
 
 use super::{
     Answer, CallError, Settlement,
+    admission::Charge,
     answer::{Event, Failure, Started},
     prepare::{Prepared, generator},
     worker::Frames,
 };
 use crate::{
-    clock::now_unix_ms,
+    access::Caller,
     ledger::CallEnd,
     limits, metrics,
     routing::{Candidate, needs},
@@ -32,6 +33,7 @@ const PIECES_WAITING_MAX: usize = 16;
 /// A call in progress.
 pub(super) struct Call {
     pub settlement: Settlement,
+    pub caller: Caller,
     pub id: String,
     pub request: CallRequest,
     pub began: Instant,
@@ -51,11 +53,12 @@ pub(super) enum Attempt {
 impl Settlement {
     /// Begins a call. Its work goes on in a task until its job has been ended, whatever becomes
     /// of the answer.
-    pub fn call(&self, id: String, request: CallRequest, streamed: bool) -> Answer {
+    pub fn call(&self, caller: Caller, id: String, request: CallRequest, streamed: bool) -> Answer {
         let (sender, events) = mpsc::channel(PIECES_WAITING_MAX);
         let delivered = Arc::new(AtomicU64::new(0));
         let call = Call {
             settlement: self.clone(),
+            caller,
             id,
             request,
             began: Instant::now(),
@@ -69,23 +72,15 @@ impl Settlement {
 
 impl Call {
     async fn run(self, streamed: bool) {
-        // What nobody serves is not worth a row.
-        let needs = needs(&self.request.task);
-        if let Err(why) = self.settlement.directory.pick(&self.request.model, needs, &[]) {
-            let error = CallError::nobody(&self.request.model, why);
-            metrics::call_ended("failed");
-            self.tell(Event::Failed(Failure { error, costs: false })).await;
-            return;
-        }
-        let ledger = self.settlement.ledger.clone();
-        let begun = ledger.begin_call(&self.id, &self.request.model, streamed, now_unix_ms()).await;
-        if let Err(error) = begun {
-            tracing::error!(%error, "a call could not be recorded, and was not made");
-            let failure = Failure { error: error.into(), costs: false };
-            self.tell(Event::Failed(failure)).await;
-            return;
-        }
-        let (job, end) = match self.attempts().await {
+        let mut charge = match self.admit(streamed).await {
+            Ok(charge) => charge,
+            Err(error) => {
+                metrics::call_ended("failed");
+                self.tell(Event::Failed(Failure { error, costs: false })).await;
+                return;
+            }
+        };
+        let (job, end) = match self.attempts(&mut charge).await {
             Ok(over) => over,
             Err(failure) => {
                 tracing::warn!(call = %self.id, error = %failure.error, "a call failed");
@@ -95,14 +90,11 @@ impl Call {
             }
         };
         metrics::call_ended(end.status);
-        let ended = ledger.end_call(&self.id, job.as_deref(), &end, now_unix_ms()).await;
-        if let Err(error) = ended {
-            tracing::error!(call = %self.id, %error, "a call's end could not be recorded");
-        }
+        self.conclude(charge, job.as_deref(), end).await;
     }
 
     /// Tries one worker after the other until a client sees something, or no more is worth it.
-    async fn attempts(&self) -> Result<(Option<String>, CallEnd), Failure> {
+    async fn attempts(&self, charge: &mut Charge) -> Result<(Option<String>, CallEnd), Failure> {
         let directory = &self.settlement.directory;
         let (model, needs) = (&self.request.model, needs(&self.request.task));
         let mut tried: Vec<Pubkey> = Vec::new();
@@ -112,7 +104,7 @@ impl Call {
             if self.events.is_closed() {
                 return Ok((None, CallEnd::abandoned(Totals::ZERO)));
             }
-            let candidate = match directory.pick(model, needs, &tried) {
+            let candidate = match directory.pick(model, needs, &tried, self.caller.models()) {
                 Ok(candidate) if !self.left(limits::FIRST_TOKEN_DEADLINE).is_zero() => candidate,
                 Ok(_) => return Err(Failure { error: CallError::FirstTokenLate, costs }),
                 Err(why) => {
@@ -120,10 +112,17 @@ impl Call {
                     return Err(Failure { error, costs });
                 }
             };
+            if let Err(error) = self.cover(charge, &candidate).await {
+                return Err(Failure { error, costs });
+            }
             let (error, owed) = match self.attempt(&candidate).await {
-                Attempt::Over { job, end } => return Ok((Some(job), end)),
+                Attempt::Over { job, end } => {
+                    charge.owe(&candidate, end.totals());
+                    return Ok((Some(job), end));
+                }
                 Attempt::Unseen { error, owed } => (error, owed),
             };
+            charge.owe(&candidate, owed);
             costs |= !owed.is_zero();
             if !error.is_the_workers() {
                 return Err(Failure { error, costs });

@@ -8,6 +8,7 @@ use thiserror::Error;
 
 use super::{meter::MeterError, pieces::PieceError};
 use crate::{
+    access::Refusal,
     ledger::LedgerError,
     openai::ApiError,
     routing::{NoCandidate, lacking},
@@ -22,6 +23,8 @@ pub enum CallError {
     NobodyServes { model: String },
     #[error("'{model}' is offered, but not for this: {missing}")]
     Unable { model: String, missing: Abilities },
+    #[error(transparent)]
+    Key(#[from] Refusal),
     #[error("the market is paused")]
     Paused,
     #[error("the chain is away: {0}")]
@@ -70,6 +73,7 @@ impl CallError {
         match why {
             NoCandidate::Unknown => Self::UnknownModel { model },
             NoCandidate::Nobody => Self::NobodyServes { model },
+            NoCandidate::Forbidden => Self::Key(Refusal::Model { model }),
             NoCandidate::Unable { missing } => Self::Unable { model, missing },
             NoCandidate::ChainAway(reason) => Self::ChainAway(reason),
         }
@@ -112,6 +116,7 @@ impl CallError {
                 unavailable("no_worker", format!("No worker serves '{model}' right now."))
             }
             Self::Unable { model, missing } => unable(model, *missing),
+            Self::Key(refusal) => refusal.to_api(),
             Self::Paused => unavailable("market_paused", "The market is paused.".into()),
             Self::ChainAway(reason) => {
                 unavailable("chain_unavailable", format!("The chain can't be used: {reason}."))

@@ -3,6 +3,7 @@
 //! The rules are pure and apart ([`stake`], [`meter`], [`next`]); this shell loads, sends, stores.
 //! Order everywhere: store the intent, send it, store what came of it.
 
+mod admission;
 mod answer;
 mod call;
 mod end;

@@ -12,6 +12,7 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use tokio::time::timeout;
 
 use crate::{
+    access::Caller,
     clock::now_unix_s,
     limits,
     openai::{Answers, Call, Facts, Form, Settlement, Tokens, Usage},
@@ -43,12 +44,12 @@ pub fn new_id(prefix: &str) -> String {
 }
 
 /// Makes the call and answers in the form that it asks for.
-pub async fn answer(app: &App, call: Call) -> Result<Response, RouteError> {
+pub async fn answer(app: &App, caller: Caller, call: Call) -> Result<Response, RouteError> {
     let Call { request, stream, form } = call;
     let id = new_id(form.style.id_prefix());
     let facts =
         Facts { id: id.clone(), created_unix_s: now_unix_s(), model: request.model.clone() };
-    let answer = app.settlement.call(id, request, stream);
+    let answer = app.settlement.call(caller, id, request, stream);
     if stream { streamed(answer, facts, form).await } else { whole(answer, facts, form).await }
 }
 

@@ -1,0 +1,186 @@
+//! Who calls, and what they may: each request's key is looked up in the ledger, so that a key that
+//! was made, changed or revoked counts at once, by whichever process that was done.
+
+mod bucket;
+mod models;
+mod rates;
+mod refusal;
+
+pub use models::{ModelList, model_pattern};
+pub use rates::Place;
+pub use refusal::Refusal;
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use axum::http::HeaderMap;
+use thiserror::Error;
+use tokio::time::Instant;
+
+use crate::{
+    clock::now_unix_ms,
+    keys,
+    ledger::{Budgets, DEFAULT_KEY, KeyRow, Ledger, LedgerError},
+};
+use rates::Rates;
+
+/// Why a key opens nothing.
+#[derive(Debug, Error)]
+pub enum Denied {
+    #[error("Incorrect API key provided.")]
+    Unknown,
+    #[error("This API key has expired.")]
+    Expired,
+    #[error("This API key was revoked.")]
+    Revoked,
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+}
+
+/// All keys, with what each has used of its rates. Cheap to clone.
+#[derive(Clone)]
+pub struct Access {
+    ledger: Ledger,
+    since: Instant,
+    /// By the keys' ids; only good keys come in, so that strangers can't fill it.
+    rates: Arc<Mutex<HashMap<String, Arc<Rates>>>>,
+}
+
+impl Access {
+    pub fn new(ledger: Ledger) -> Self {
+        Self { ledger, since: Instant::now(), rates: Arc::default() }
+    }
+
+    /// Whose key this is.
+    ///
+    /// # Errors
+    /// [`Denied`]
+    pub async fn identify(&self, presented: &str) -> Result<Caller, Denied> {
+        let found = self.ledger.key_by_hash(&keys::hash(presented)).await?;
+        let key = found.ok_or(Denied::Unknown)?;
+        let now_ms = now_unix_ms();
+        if key.revoked_unix_ms.is_some() {
+            return Err(Denied::Revoked);
+        }
+        if key.expires_unix_ms.is_some_and(|expires| expires <= now_ms) {
+            return Err(Denied::Expired);
+        }
+        self.ledger.note_use(&key, now_ms).await?;
+        Ok(self.caller(key))
+    }
+
+    fn caller(&self, key: KeyRow) -> Caller {
+        let mut all = self.rates.lock().unwrap_or_else(PoisonError::into_inner);
+        let rates = all.entry(key.id.clone()).or_default();
+        rates.limit(&key.limits, now_ms(self.since));
+        let models = ModelList::new(key.models.clone());
+        Caller(Arc::new(Known { rates: rates.clone(), since: self.since, models, key }))
+    }
+}
+
+/// Who has made a request. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Caller(Arc<Known>);
+
+#[derive(Debug)]
+struct Known {
+    key: KeyRow,
+    models: ModelList,
+    rates: Arc<Rates>,
+    since: Instant,
+}
+
+impl Caller {
+    pub fn key_id(&self) -> &str {
+        &self.0.key.id
+    }
+
+    pub fn key_name(&self) -> &str {
+        &self.0.key.name
+    }
+
+    /// Whether this is the gateway's own key, which may see everybody's spend.
+    pub fn is_operator(&self) -> bool {
+        self.key_id() == DEFAULT_KEY
+    }
+
+    pub fn budgets(&self) -> &Budgets {
+        &self.0.key.limits.budgets
+    }
+
+    pub fn models(&self) -> &ModelList {
+        &self.0.models
+    }
+
+    /// A place for a request, held until its answer has ended.
+    ///
+    /// # Errors
+    /// [`Refusal`], where it comes too soon, or too many are in progress.
+    pub fn enter(&self) -> Result<Place, Refusal> {
+        Rates::enter(&self.0.rates, self.now_ms())
+    }
+
+    /// # Errors
+    /// [`Refusal`], where so many tokens can't be had yet.
+    pub fn take_tokens(&self, tokens: u64) -> Result<(), Refusal> {
+        self.0.rates.take_tokens(tokens, self.now_ms())
+    }
+
+    /// What was taken was too much, or too little.
+    pub fn correct_tokens(&self, taken: u64, used: u64) {
+        self.0.rates.correct_tokens(taken, used, self.now_ms());
+    }
+
+    /// Adds `x-ratelimit-*`, as far as the key has limits.
+    pub fn tell(&self, headers: &mut HeaderMap) {
+        self.0.rates.tell(headers, self.now_ms());
+    }
+
+    fn now_ms(&self) -> i64 {
+        now_ms(self.0.since)
+    }
+}
+
+/// Rates go by a clock that nobody sets.
+fn now_ms(since: Instant) -> i64 {
+    i64::try_from(since.elapsed().as_millis()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::NewKey;
+
+    #[tokio::test]
+    async fn a_key_opens_until_it_expires_or_is_revoked() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("ledger.sqlite");
+        let access = Access::new(Ledger::open(&path).await.unwrap());
+        // Another process makes and revokes keys.
+        let beside = Ledger::open(&path).await.unwrap();
+        let now = now_unix_ms();
+        let new = |expires| NewKey {
+            name: "a".into(),
+            models: vec!["a/*".into()],
+            expires_unix_ms: expires,
+            ..NewKey::default()
+        };
+        let (key, secret) = keys::create_key(&beside, &new(None), now).await.unwrap();
+        let caller = access.identify(&secret).await.unwrap();
+        assert_eq!((caller.key_id(), caller.key_name()), (key.id.as_str(), "a"));
+        assert!(caller.models().allows("a/b") && !caller.models().allows("b/b"));
+        assert!(!caller.is_operator());
+        assert!(beside.list_keys().await.unwrap()[0].last_used_unix_ms.is_some());
+
+        assert!(beside.revoke_key(&key.id, now).await.unwrap());
+        assert!(!beside.revoke_key(&key.id, now).await.unwrap(), "once");
+        assert!(matches!(access.identify(&secret).await, Err(Denied::Revoked)));
+        let (_, late) = keys::create_key(&beside, &new(Some(now - 1)), now).await.unwrap();
+        assert!(matches!(access.identify(&late).await, Err(Denied::Expired)));
+        assert!(matches!(access.identify("sk-cf-x").await, Err(Denied::Unknown)));
+        let listed = serde_json::to_string(&beside.list_keys().await.unwrap()).unwrap();
+        assert!(!listed.contains(&secret), "the secret is nowhere");
+    }
+}

@@ -1,0 +1,27 @@
+//! The rates of the key that a request came with. Looking costs nothing: only what makes calls counts.
+
+use axum::{
+    body::Body,
+    extract::{Extension, Request},
+    http::{Method, header},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+
+use super::permit::Held;
+use crate::access::{Caller, Place, Refusal};
+
+pub async fn hold(Extension(caller): Extension<Caller>, request: Request, next: Next) -> Response {
+    let mut response = match enter(&caller, &request) {
+        Ok(place) => next.run(request).await.map(|body| Body::new(Held::new(body, place))),
+        Err(refusal) => refusal.to_api().into_response(),
+    };
+    caller.tell(response.headers_mut());
+    response
+}
+
+fn enter(caller: &Caller, request: &Request) -> Result<Option<Place>, Refusal> {
+    let looks = matches!(*request.method(), Method::GET | Method::HEAD);
+    let counts = !looks || request.headers().contains_key(header::UPGRADE);
+    if counts { caller.enter().map(Some) } else { Ok(None) }
+}
