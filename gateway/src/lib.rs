@@ -17,6 +17,7 @@ mod metrics;
 mod middleware;
 mod openai;
 mod options;
+mod repeats;
 mod router;
 mod routes;
 mod routing;
@@ -43,6 +44,7 @@ use crate::{
     access::Access,
     clock::now_unix_ms,
     keys::Secret,
+    repeats::Repeats,
     routing::{Admission, Directory},
     settlement::{Parts, Settlement, Workers},
     state::App,
@@ -73,15 +75,17 @@ pub async fn run(options: Options, shutdown: CancellationToken) -> Result<(), Ga
     let settlement = assemble(&options, key, ledger, &background).await?;
     let services = TaskTracker::new();
     services.spawn(settlement.clone().sweep_until(background.clone()));
+    services.spawn(settlement.clone().watch_balance_until(background.clone()));
     let app = App {
         settlement: settlement.clone(),
         access: Access::new(settlement.ledger.clone()),
+        repeats: Repeats::new(settlement.ledger.clone()),
         permits: Arc::new(Semaphore::new(options.concurrency_max)),
         body_bytes_max: options.body_bytes_max,
         metrics,
     };
     tracing::info!(%address, vault = %settlement.vault, "the gateway is ready");
-    server::serve(listener, router::router(app), shutdown).await;
+    server::serve(listener, router::router(app), options.connections_max, shutdown).await;
     drain(settlement, services, background).await;
     Ok(())
 }
@@ -100,7 +104,8 @@ async fn assemble(
     let directory = Directory::start(chain.clone(), admission, background.clone()).await;
     let workers = Workers::new(options.allow_private_endpoints)?;
     let vault = address::vault(&options.vault_owner);
-    Ok(Settlement::new(Parts { chain, ledger, directory, workers, key, vault }))
+    let low_balance = options.low_balance;
+    Ok(Settlement::new(Parts { chain, ledger, directory, workers, key, vault, low_balance }))
 }
 
 /// Calls first, then what moves jobs on, then the ledger: nothing is left half written.

@@ -78,10 +78,25 @@ pub const SETTLE_POLL: Duration = Duration::from_millis(100);
 /// Jobs that the sweeper moves on at once.
 pub const SWEEP_CONCURRENCY: usize = 8;
 
+/// An `Idempotency-Key`.
+pub const REPEAT_NAME_BYTES_MAX: usize = 255;
+/// It stands for the same request this long …
+pub const REPEAT_NAME_AGE_MS: i64 = 24 * 3_600_000;
+/// … and its answer is in memory this long, if it and all others fit.
+pub const REPEAT_AGE_MS: i64 = 3_600_000;
+pub const REPEAT_BYTES_MAX: usize = 4 * 1024 * 1024;
+pub const REPEATS_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// How often the vault's balance is looked at, to warn in time.
+pub const BALANCE_INTERVAL: Duration = Duration::from_secs(30);
+/// Below this many lamports the gateway's own key is about to fail at fees and rent.
+pub const OWN_KEY_LOW: u64 = 20_000_000;
+
 /// Lamports that a signature costs on Solana.
 pub const FEE_PER_SIGNATURE: u64 = 5_000;
 
 const _: () = assert!(CALL_DEADLINE.as_secs() < SERVE_S as u64);
+const _: () = assert!(REPEAT_BYTES_MAX <= REPEATS_BYTES_MAX && REPEAT_AGE_MS <= REPEAT_NAME_AGE_MS);
 const _: () = assert!(VOUCH_INTERVAL.as_millis() < IDLE_DEADLINE.as_millis());
 const _: () = assert!(DIRECTORY_INTERVAL.as_millis() < DIRECTORY_AGE_MAX.as_millis());
 const _: () = assert!(STREAM_STARTS_AFTER.as_millis() < FIRST_TOKEN_DEADLINE.as_millis());

@@ -5,7 +5,7 @@ use std::{
     path::PathBuf,
 };
 
-use chainference_chain::{Commitment, Endpoints, Pubkey};
+use chainference_chain::{Commitment, Endpoints, Lamports, Pubkey};
 
 /// A gateway's settings. [`Options::new`] gives the defaults.
 #[derive(Clone, Debug)]
@@ -26,6 +26,10 @@ pub struct Options {
     /// Requests in progress, streams included; more are answered with 429.
     pub concurrency_max: usize,
     pub body_bytes_max: usize,
+    /// Connections at once; beyond that the one that has waited longest without a request makes room.
+    pub connections_max: usize,
+    /// Below so much free money in the vault the gateway warns.
+    pub low_balance: Lamports,
     /// A worker whose last heartbeat is older is held for dead.
     pub heartbeat_age_s_max: i64,
     /// Whether workers on private addresses are called: for an embedded chain, and for tests.
@@ -51,6 +55,8 @@ impl Options {
             ledger_path,
             concurrency_max: 256,
             body_bytes_max: 2 * 1024 * 1024,
+            connections_max: 1_024,
+            low_balance: Lamports(50_000_000),
             heartbeat_age_s_max: 120,
             allow_private_endpoints: false,
         }

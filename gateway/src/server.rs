@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, time::Duration};
 
 use axum::{Router, body::Body, extract::Request};
+use chainference_serving::{Connections, Visit};
 use hyper::body::Incoming;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
@@ -15,20 +16,34 @@ use tower::ServiceExt;
 use crate::limits;
 
 /// Serves until `shutdown`, then lets running requests end within [`limits::DRAIN_DEADLINE`].
-pub async fn serve(listener: TcpListener, router: Router, shutdown: CancellationToken) {
+///
+/// Of more than `connections_max` connections the one that has asked for nothing for longest ends:
+/// sockets that trickle their headers keep nobody out.
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    connections_max: usize,
+    shutdown: CancellationToken,
+) {
     let graceful = GracefulShutdown::new();
     let server = builder();
+    let connections = Connections::new(connections_max);
     loop {
-        tokio::select! {
+        let accepted = async {
+            let accepted = listener.accept().await;
+            (accepted, connections.enter().await)
+        };
+        let (accepted, visit) = tokio::select! {
             () = shutdown.cancelled() => break,
-            accepted = listener.accept() => match accepted {
-                Ok((stream, peer)) => spawn(&server, &graceful, stream, peer, router.clone()),
-                Err(error) => {
-                    // Out of file descriptors, usually: some will be free again shortly.
-                    tracing::warn!(%error, "no connection could be accepted");
-                    tokio::time::sleep(Duration::from_millis(100)).await;
-                }
-            },
+            accepted = accepted => accepted,
+        };
+        match accepted {
+            Ok((stream, peer)) => spawn(&server, &graceful, stream, peer, router.clone(), visit),
+            Err(error) => {
+                // Out of file descriptors, usually: some will be free again shortly.
+                tracing::warn!(%error, "no connection could be accepted");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
         }
     }
     drop(listener);
@@ -49,18 +64,23 @@ fn spawn(
     stream: TcpStream,
     peer: SocketAddr,
     router: Router,
+    visit: Visit,
 ) {
     // Each token is its own small packet; none waits for the next.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%peer, %error, "no TCP_NODELAY");
     }
+    let ours = visit.clone();
     let service = hyper::service::service_fn(move |request: Request<Incoming>| {
-        router.clone().oneshot(request.map(Body::new))
+        // A whole request: its connection's place is safe until the answer has ended.
+        let busy = ours.busy();
+        let answer = router.clone().oneshot(request.map(Body::new));
+        async move { answer.await.map(|response| response.map(|body| busy.with(body))) }
     });
     let connection = server.serve_connection(TokioIo::new(stream), service).into_owned();
     let connection = graceful.watch(connection);
     tokio::spawn(async move {
-        if let Err(error) = connection.await {
+        if let Some(Err(error)) = visit.until_evicted(connection).await {
             tracing::debug!(%peer, %error, "connection ended early");
         }
     });

@@ -13,7 +13,11 @@ use chainference_gateway::{GatewayError, KeyLimits, Ledger, NewKey, Options, cre
 use reqwest::{Client, Method, RequestBuilder, Response};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::task::JoinHandle;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    task::JoinHandle,
+};
 use tokio_util::sync::CancellationToken;
 
 const BODY_BYTES_MAX: usize = 4_096;
@@ -29,10 +33,16 @@ struct Gateway {
 
 impl Gateway {
     async fn start() -> Self {
+        Self::start_with(|_| ()).await
+    }
+
+    async fn start_with(change: fn(&mut Options)) -> Self {
         let home = tempfile::tempdir().unwrap();
         let listen = free_address();
         let shutdown = CancellationToken::new();
-        let running = tokio::spawn(run(options(home.path(), listen), shutdown.clone()));
+        let mut options = options(home.path(), listen);
+        change(&mut options);
+        let running = tokio::spawn(run(options, shutdown.clone()));
         let base_url = format!("http://{listen}");
         let http = Client::builder().no_proxy().timeout(Duration::from_secs(20)).build().unwrap();
         while http.get(format!("{base_url}/health")).send().await.is_err() {
@@ -234,6 +244,9 @@ async fn a_key_made_beside_the_gateway_opens_it_at_once_and_a_revoked_one_no_mor
     let asked = || gateway.http.get(&spend).bearer_auth(&secret).send();
     let told: Value = asked().await.unwrap().json().await.unwrap();
     assert_eq!((&told["key_id"], &told["data"]), (&json!(id), &json!([])));
+    let jobs = format!("{}/v1/chainference/jobs", gateway.base_url);
+    let jobs = gateway.http.get(jobs).bearer_auth(&secret).send().await.unwrap();
+    check(jobs, 403, "operator_only").await;
     assert!(ledger.revoke_key(&id, 2).await.unwrap());
     let error = check(asked().await.unwrap(), 401, "invalid_api_key").await;
     assert!(error["message"].as_str().unwrap().contains("revoked"));
@@ -268,5 +281,47 @@ async fn a_key_is_held_to_its_requests_a_minute_and_told_so_on_every_answer() {
     let other = gateway.chat("{").await;
     assert!(!other.headers().contains_key("x-ratelimit-limit-requests"));
     check(other, 400, "invalid_json").await;
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn an_idempotency_key_frees_what_cost_nothing_and_refuses_a_bad_name() {
+    let gateway = Gateway::start().await;
+    let post = |name: &str, body: Value| {
+        let request = gateway.request(Method::POST, "/v1/chat/completions");
+        request.header("idempotency-key", name).body(body.to_string()).send()
+    };
+    let body = |text| json!({"model": "m", "messages": [{"role": "user", "content": text}]});
+    for text in ["a", "a", "b"] {
+        // Nothing was paid while the chain is away, so that the key stands for nothing yet.
+        check(post("once", body(text)).await.unwrap(), 503, "chain_unavailable").await;
+    }
+    let long = "x".repeat(256);
+    check(post(&long, body("a")).await.unwrap(), 400, "invalid_idempotency_key").await;
+    let large = json!({"text": "x".repeat(BODY_BYTES_MAX)});
+    check(post("large", large).await.unwrap(), 413, "request_too_large").await;
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn hundreds_of_sockets_that_trickle_their_headers_disturb_nobody() {
+    let gateway = Gateway::start_with(|options| options.connections_max = 64).await;
+    let address = gateway.base_url.trim_start_matches("http://").to_owned();
+    let mut slow = Vec::new();
+    for _ in 0..500 {
+        let mut socket = TcpStream::connect(&address).await.unwrap();
+        socket.write_all(b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\n").await.unwrap();
+        slow.push(socket);
+    }
+    for _ in 0..10 {
+        let health = gateway.http.get(format!("{}/health", gateway.base_url)).send().await.unwrap();
+        assert_eq!(health.status().as_u16(), 200);
+        check(gateway.chat("{").await, 400, "invalid_json").await;
+    }
+    // The first came too long ago: it had to make room.
+    let mut rest = Vec::new();
+    let ended = slow[0].read_to_end(&mut rest).await;
+    assert!(ended.is_err() || rest.is_empty(), "{rest:?}");
+    drop(slow);
     gateway.stop().await;
 }

@@ -1,13 +1,12 @@
 //! The HTTP server: hyper with the deadlines that `axum::serve` doesn't set, and a bound on connections
 //! that slow ones can't use up.
 
-mod connections;
-
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
+use chainference_serving::Connections;
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
@@ -15,8 +14,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
-use connections::Connections;
-pub(crate) use connections::Visit;
+pub(crate) use chainference_serving::Visit;
 
 /// A client that trickles its headers, or sends nothing, holds a connection no longer than this.
 const HEADERS_TIMEOUT: Duration = Duration::from_secs(10);

@@ -8,6 +8,7 @@ mod entries;
 mod jobs;
 mod keys;
 mod read;
+mod repeats;
 mod spend;
 mod transactions;
 mod vouchers;

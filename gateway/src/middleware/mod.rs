@@ -4,6 +4,7 @@ mod auth;
 mod identity;
 mod permit;
 mod rates;
+mod repeat;
 
 use axum::{Router, middleware, response::Response};
 use std::any::Any;
@@ -28,6 +29,8 @@ pub fn around_v1(router: Router<App>, app: &App) -> Router<App> {
         .route_layer(middleware::from_fn_with_state(app.clone(), permit::hold))
         // Its key's own rates and places; what they are goes into every answer.
         .route_layer(middleware::from_fn(rates::hold))
+        // A request that is repeated under its Idempotency-Key is not made again.
+        .route_layer(middleware::from_fn_with_state(app.clone(), repeat::once))
         // Nobody gets that far without a key.
         .route_layer(middleware::from_fn_with_state(app.clone(), auth::require_key))
 }

@@ -9,12 +9,19 @@ use axum::{
 };
 
 use super::permit::Held;
-use crate::access::{Caller, Place, Refusal};
+use crate::{
+    access::{Caller, Place, Refusal},
+    metrics,
+};
 
 pub async fn hold(Extension(caller): Extension<Caller>, request: Request, next: Next) -> Response {
     let mut response = match enter(&caller, &request) {
         Ok(place) => next.run(request).await.map(|body| Body::new(Held::new(body, place))),
-        Err(refusal) => refusal.to_api().into_response(),
+        Err(refusal) => {
+            let error = refusal.to_api();
+            metrics::refused(error.code.unwrap_or_default());
+            error.into_response()
+        }
     };
     caller.tell(response.headers_mut());
     response

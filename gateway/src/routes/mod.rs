@@ -1,6 +1,6 @@
 //! One file for each endpoint.
 
-mod call;
+pub mod call;
 pub mod chat;
 pub mod completions;
 pub mod embeddings;

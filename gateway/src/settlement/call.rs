@@ -76,6 +76,9 @@ impl Call {
             Ok(charge) => charge,
             Err(error) => {
                 metrics::call_ended("failed");
+                if let CallError::Key(refusal) = &error {
+                    metrics::refused(refusal.to_api().code.unwrap_or_default());
+                }
                 self.tell(Event::Failed(Failure { error, costs: false })).await;
                 return;
             }

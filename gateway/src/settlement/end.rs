@@ -52,8 +52,10 @@ impl Settlement {
         let expected = settled.prices().cost(vouched.map_or(Totals::ZERO, |last| last.totals))?;
         let paid = Lamports(settled.credited);
         let refund = Lamports(settled.stake).minus(paid)?;
-        self.ledger.settle_job(&id, paid, refund, now_unix_ms()).await?;
-        metrics::settled(paid);
+        let now_ms = now_unix_ms();
+        let ended_ms = self.ledger.job(&id).await?.and_then(|row| row.ended_at_ms);
+        self.ledger.settle_job(&id, paid, refund, now_ms).await?;
+        metrics::settled(paid, refund, now_ms - ended_ms.unwrap_or(now_ms));
         if paid > expected {
             tracing::error!(job = %id, %paid, %expected, "more was claimed than was vouched");
             self.ledger.note_on_job(&id, &format!("paid {paid}, vouched {expected}")).await?;

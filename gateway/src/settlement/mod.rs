@@ -18,6 +18,7 @@ mod relay;
 mod stake;
 mod sweeper;
 mod vouchers;
+mod watch;
 mod worker;
 
 pub use answer::{Answer, Ended, Event, Failure, Started};
@@ -48,6 +49,7 @@ pub struct Settlement {
     pub tasks: TaskTracker,
     /// Cuts the calls that are still running when there is no more time.
     pub cut: CancellationToken,
+    low_balance: Lamports,
     job_rent: Arc<OnceCell<Lamports>>,
     live: LiveJobs,
 }
@@ -60,6 +62,8 @@ pub struct Parts {
     pub workers: Workers,
     pub key: Keypair,
     pub vault: Pubkey,
+    /// Below so much free money the vault is low.
+    pub low_balance: Lamports,
 }
 
 impl Settlement {
@@ -73,6 +77,7 @@ impl Settlement {
             vault: parts.vault,
             tasks: TaskTracker::new(),
             cut: CancellationToken::new(),
+            low_balance: parts.low_balance,
             job_rent: Arc::default(),
             live: LiveJobs::default(),
         }
@@ -94,7 +99,13 @@ impl Settlement {
         let address = self.vault.to_string();
         let Some(vault) = vault else { return Err(CallError::NoVault { vault: address }) };
         let free = vault.free(held.0).0;
-        Ok(Balance { vault: address, free_lamports: free, reserved_lamports: vault.reserved })
+        Ok(Balance {
+            vault: address,
+            free_lamports: free,
+            reserved_lamports: vault.reserved,
+            low: free < self.low_balance.0,
+            low_below_lamports: self.low_balance.0,
+        })
     }
 }
 
@@ -106,4 +117,7 @@ pub struct Balance {
     pub free_lamports: u64,
     /// What live jobs hold.
     pub reserved_lamports: u64,
+    /// Whether it is time to deposit: less is free than the gateway was told to warn at.
+    pub low: bool,
+    pub low_below_lamports: u64,
 }

@@ -34,11 +34,12 @@ impl Call {
             prices: prepared.job.prices,
             pieces: Pieces::new(&self.request.task, candidate.context_tokens),
             started: Some(started),
+            first: None,
             tokens_reasoning: 0,
             frames,
         };
         let outcome = relay.run().await;
-        let Relay { started, mut meter, vouchers, frames, .. } = relay;
+        let Relay { started, first, mut meter, vouchers, frames, .. } = relay;
         // Nothing more is wanted from the worker: its connection ends here.
         drop(frames);
         let seen = started.is_none();
@@ -69,7 +70,8 @@ impl Call {
             _ if meter.is_complete() => CallEnd::completed(owed),
             _ => CallEnd::abandoned(owed),
         };
-        metrics::served(&candidate.model, &end, self.began.elapsed());
+        let (task, model) = (&self.request.task, &candidate.model);
+        metrics::served(task, model, &end, first, self.began.elapsed());
         self.settlement.end_soon(prepared, owed, text);
         Attempt::Over { job, end }
     }
@@ -85,6 +87,8 @@ struct Relay<'a> {
     prices: Prices,
     /// What the client is told first; gone once it was told.
     started: Option<Started>,
+    /// When that was, since the call's arrival.
+    first: Option<Duration>,
     tokens_reasoning: u64,
     frames: Frames,
 }
@@ -184,7 +188,9 @@ impl Relay<'_> {
     async fn start(&mut self) -> bool {
         match self.started.take() {
             Some(started) => {
-                metrics::first_token(&started.model, self.call.began.elapsed());
+                let elapsed = self.call.began.elapsed();
+                metrics::first_token(&self.call.request.task, &started.model, elapsed);
+                self.first = Some(elapsed);
                 self.call.tell(Event::Started(started)).await
             }
             None => true,

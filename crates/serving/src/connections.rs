@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
 use axum::body::{Body, Bytes};
@@ -12,9 +12,8 @@ use http_body::{Frame, SizeHint};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
-use crate::settlement::lock;
-
-pub(super) struct Connections {
+/// The places of all connections.
+pub struct Connections {
     places: Arc<Semaphore>,
     idle: Arc<Mutex<Idle>>,
 }
@@ -62,7 +61,7 @@ impl Connections {
 
 /// A connection's place, from its first byte to its last.
 #[derive(Clone)]
-pub(crate) struct Visit(Arc<Held>);
+pub struct Visit(Arc<Held>);
 
 struct Held {
     idle: Arc<Mutex<Idle>>,
@@ -95,7 +94,8 @@ impl Visit {
     }
 }
 
-pub(crate) struct Busy(Visit);
+/// A request of a connection, in progress.
+pub struct Busy(Visit);
 
 impl Busy {
     /// Stays with the answer until its last byte is out or its reader has left.
@@ -134,6 +134,11 @@ impl http_body::Body for Answer {
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
     }
+}
+
+/// A panic while the lock was held would be a bug elsewhere; what it guards is still whole.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
