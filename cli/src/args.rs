@@ -2,11 +2,12 @@
 
 use std::path::PathBuf;
 
-use clap::{ArgAction, Args, Parser, Subcommand};
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 use chainference_worker::models::ModelSource;
 
 use crate::{
+    config::Config,
     keys::Keys,
     settings::{
         ChainSettings, EngineSettings, GatewaySettings, Settings, VaultSettings, WorkerSettings,
@@ -30,6 +31,7 @@ Examples:
   chainference wallet                               addresses and balances
   chainference worker status                        what the worker does and has earned
   chainference worker retire                        leaves the market and gets the bond back
+  chainference config show                          every setting, and where it is from
   chainference doctor                               looks for what is wrong, and says what to do
   chainference gateway --rpc-url https://api.devnet.solana.com    a gateway alone, on a public chain
 
@@ -50,6 +52,17 @@ pub struct Cli {
     /// Settings file [default: config.toml in the home folder]
     #[arg(long, global = true, env = "CHAINFERENCE_CONFIG", value_name = "FILE")]
     pub config: Option<PathBuf>,
+
+    /// How the log is written [default: text]
+    #[arg(long, global = true, env = "CHAINFERENCE_LOG_FORMAT", value_name = "FORMAT")]
+    pub log_format: Option<LogFormat>,
+}
+
+/// A log for people, or one JSON object a line for machines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    Text,
+    Json,
 }
 
 #[derive(Subcommand, Debug)]
@@ -74,6 +87,8 @@ pub enum Command {
     Spend(SpendCommand),
     /// Show whether a market runs in this home, and how to call it
     Status(Status),
+    /// Check config.toml, describe it, or show which settings hold and why
+    Config(Config),
     /// Look for what is wrong, and say what to do
     Doctor(Doctor),
     /// The worker's engine, started by the worker itself

@@ -2,6 +2,7 @@
 
 mod amount;
 mod args;
+mod config;
 mod doctor;
 mod error;
 mod home;
@@ -25,7 +26,7 @@ use clap::Parser;
 use tracing_subscriber::EnvFilter;
 
 use crate::{
-    args::{Cli, Command, Doctor, ServeChain, ServeGateway, ServeWorker},
+    args::{Cli, Command, Doctor, LogFormat, ServeChain, ServeGateway, ServeWorker},
     error::CliError,
     home::Home,
     settings::Settings,
@@ -37,7 +38,7 @@ fn main() -> ExitCode {
     if let Command::Engine = cli.command {
         return serve::engine();
     }
-    start_logging(&cli.command);
+    start_logging(&cli);
     match run(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -58,7 +59,7 @@ fn run(cli: Cli) -> Result<(), CliError> {
     };
     let load = |given: Settings| given.load(&file, named);
     match cli.command {
-        Command::Up(settings) => single_threaded(up::up(home, load(settings)?)),
+        Command::Up(settings) => single_threaded(up::up(home, load(settings)?, cli.log_format)),
         Command::Chain(ServeChain { chain, supervision }) => {
             serve::chain(&home, &load(Settings { chain, ..Default::default() })?, supervision)
         }
@@ -88,6 +89,7 @@ fn run(cli: Cli) -> Result<(), CliError> {
             let settings = beside_running(Settings::default(), &home)?.load(&file, named)?;
             single_threaded(status::status(home, settings, status))
         }
+        Command::Config(command) => config::config(command, file, named),
         Command::Doctor(Doctor { settings }) => {
             let settings = beside_running(settings, &home)?.load(&file, named)?;
             single_threaded(doctor::doctor(home, settings))
@@ -120,16 +122,20 @@ fn block_on<T>(
 }
 
 /// To standard error, which `up` sends to each child's log. A command that speaks to a person logs nothing unasked.
-fn start_logging(command: &Command) {
-    let serves =
-        matches!(command, Command::Worker(ServeWorker { action: None, .. }) | Command::Gateway(_));
+fn start_logging(cli: &Cli) {
+    let serves = matches!(
+        cli.command,
+        Command::Worker(ServeWorker { action: None, .. }) | Command::Gateway(_)
+    );
     let default = if serves { "info" } else { "off" };
     let filter =
         EnvFilter::try_from_env("CHAINFERENCE_LOG").unwrap_or_else(|_| EnvFilter::new(default));
-    tracing_subscriber::fmt()
+    let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_target(false)
-        .init();
+        .with_target(false);
+    match cli.log_format {
+        Some(LogFormat::Json) => log.json().init(),
+        _ => log.with_ansi(std::io::stderr().is_terminal()).init(),
+    }
 }

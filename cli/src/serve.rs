@@ -3,13 +3,14 @@
 use std::{
     fs,
     io::Read,
+    num::NonZeroU32,
     os::unix::process::CommandExt,
     path::{Path, PathBuf},
     process::Command,
     time::Duration,
 };
 
-use chainference_chain::{Abilities, Commitment, PROGRAM_ID, Pubkey, Signer};
+use chainference_chain::{Abilities, Commitment, Lamports, PROGRAM_ID, Pubkey, Signer};
 use chainference_worker::{
     Clients, Pricing,
     models::{Hub, ModelSource, ModelSourceError, ModelStore, Progress},
@@ -244,6 +245,13 @@ fn gateway_options(
     );
     options.listen = given.listen();
     options.commitment = commitment(settings);
+    let count = |given: Option<NonZeroU32>, default: usize| {
+        given.map_or(default, |given| usize::try_from(given.get()).unwrap_or(default))
+    };
+    options.concurrency_max = count(given.concurrency_max, options.concurrency_max);
+    options.connections_max = count(given.connections_max, options.connections_max);
+    options.body_bytes_max = count(given.body_bytes_max, options.body_bytes_max);
+    options.low_balance = given.low_balance_lamports.map_or(options.low_balance, Lamports);
     options.allow_private_endpoints =
         given.allow_private_endpoints.unwrap_or(settings.embedded_chain());
     Ok(options)

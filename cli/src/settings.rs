@@ -10,6 +10,7 @@ use std::{
 
 use chainference_chain::Endpoints;
 use clap::{Args, ValueEnum};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{error::CliError, home::Home};
@@ -22,7 +23,7 @@ pub use model::ModelSetting;
 
 const LAMPORTS_PER_SOL: u64 = 1_000_000_000;
 
-#[derive(Args, Debug, Default, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Args, Debug, Default, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
     #[command(flatten)]
@@ -37,7 +38,7 @@ pub struct Settings {
     pub vault: VaultSettings,
 }
 
-#[derive(Args, Debug, Default, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Args, Debug, Default, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 #[command(next_help_heading = "Chain")]
 pub struct ChainSettings {
@@ -62,7 +63,7 @@ pub struct ChainSettings {
     pub chain_bin: Option<PathBuf>,
 }
 
-#[derive(Args, Debug, Default, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Args, Debug, Default, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 #[command(next_help_heading = "Gateway")]
 pub struct GatewaySettings {
@@ -73,12 +74,24 @@ pub struct GatewaySettings {
     /// Address of the cold key whose vault pays [default: this home's wallet]
     #[arg(long, env = "CHAINFERENCE_VAULT_OWNER", value_name = "ADDRESS")]
     pub vault_owner: Option<String>,
+    /// Requests in progress, streams included; more are refused for a moment [default: 256]
+    #[arg(long, env = "CHAINFERENCE_CONCURRENCY_MAX", value_name = "N")]
+    pub concurrency_max: Option<NonZeroU32>,
+    /// Connections at once; beyond that one without a request makes room [default: 1024]
+    #[arg(long, env = "CHAINFERENCE_CONNECTIONS_MAX", value_name = "N")]
+    pub connections_max: Option<NonZeroU32>,
+    /// The largest body of a request [default: 2097152]
+    #[arg(long, env = "CHAINFERENCE_BODY_BYTES_MAX", value_name = "BYTES")]
+    pub body_bytes_max: Option<NonZeroU32>,
+    /// Warn when less of the vault is free, in lamports [default: 50000000]
+    #[arg(long, env = "CHAINFERENCE_LOW_BALANCE_LAMPORTS", value_name = "LAMPORTS")]
+    pub low_balance_lamports: Option<u64>,
     /// Call workers on private addresses too [default: only on the embedded chain]
     #[arg(long, env = "CHAINFERENCE_ALLOW_PRIVATE_ENDPOINTS", value_name = "BOOL")]
     pub allow_private_endpoints: Option<bool>,
 }
 
-#[derive(Args, Debug, Default, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Args, Debug, Default, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 #[command(next_help_heading = "Worker")]
 pub struct WorkerSettings {
@@ -94,6 +107,7 @@ pub struct WorkerSettings {
     /// --model, or by commas [default: quickstart]
     #[arg(long, env = "CHAINFERENCE_MODEL", value_name = "MODEL", value_delimiter = ',')]
     #[serde(deserialize_with = "model::one_or_many", skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "model::schema")]
     pub model: Vec<ModelSetting>,
     /// Context length to serve, in tokens [default: the model's own, at most 4096]
     #[arg(long, env = "CHAINFERENCE_CONTEXT_TOKENS", value_name = "TOKENS")]
@@ -143,7 +157,7 @@ pub struct WorkerSettings {
 }
 
 /// How a worker's prices come about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum PricingMode {
     /// As set.
@@ -152,7 +166,7 @@ pub enum PricingMode {
     Utilisation,
 }
 
-#[derive(Args, Debug, Default, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Args, Debug, Default, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 #[command(next_help_heading = "Vault")]
 pub struct VaultSettings {
@@ -177,7 +191,7 @@ impl Settings {
         };
         let below: Self = toml::from_str(&text).map_err(|error| CliError::Config {
             path: file.to_owned(),
-            message: error.to_string(),
+            message: explained(&error),
         })?;
         self.over(below)
             .map_err(|error| CliError::Config { path: file.to_owned(), message: error.to_string() })
@@ -265,6 +279,24 @@ impl VaultSettings {
     }
 }
 
+/// What is wrong and where, and the name that was probably meant.
+fn explained(error: &toml::de::Error) -> String {
+    let text = error.to_string();
+    match meant(error.message()) {
+        Some(name) => format!("{text}did you mean `{name}`?"),
+        None => text,
+    }
+}
+
+/// Of `unknown field `x`, expected one of `a`, `b``: the one that is most like `x`, if any is.
+fn meant(message: &str) -> Option<&str> {
+    let mut names = message.strip_prefix("unknown field ")?.split('`').skip(1).step_by(2);
+    let unknown = names.next()?;
+    let likeness = |name: &str| strsim::jaro_winkler(unknown, name);
+    let best = names.max_by(|a, b| likeness(a).total_cmp(&likeness(b)))?;
+    (likeness(best) > 0.75).then_some(best)
+}
+
 /// Where the settings of the `up` that lives in this home stand, whole.
 pub fn running_file(home: &Home) -> PathBuf {
     home.run().join("settings.toml")
@@ -323,7 +355,9 @@ mod tests {
     #[test]
     fn mistakes_in_the_file_are_named_with_their_line() {
         for (text, expected) in [
-            ("[chain]\nslot = 400\n", "slot"),
+            ("[chain]\nslot = 400\n", "did you mean `slot_ms`?"),
+            ("[gateway]\n\nlow_balance = 1\n", "did you mean `low_balance_lamports`?"),
+            ("[gatewy]\n", "did you mean `gateway`?"),
             ("[gateway]\nlisten = 7070\n", "line 2"),
             ("[chain\n", "line 1"),
         ] {
@@ -331,6 +365,8 @@ mod tests {
                 Settings::default().load(file(text).path(), true).expect_err("refused").to_string();
             assert!(error.contains(expected) && error.contains("line"), "{error}");
         }
+        let far = Settings::default().load(file("[chain]\nzzz = 1\n").path(), true);
+        assert!(!far.expect_err("refused").to_string().contains("did you mean"));
     }
 
     #[test]

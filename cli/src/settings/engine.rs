@@ -4,10 +4,11 @@ use std::num::NonZeroU32;
 
 use chainference_worker::engine::{KvType, Tuning};
 use clap::Args;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What is not set is chosen by the engine itself. A `[[worker.model]]` can set most of it otherwise.
-#[derive(Args, Debug, Default, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Args, Debug, Default, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 #[command(next_help_heading = "Engine")]
 pub struct EngineSettings {
@@ -28,6 +29,7 @@ pub struct EngineSettings {
     pub flash_attention: Option<bool>,
     /// What the KV cache holds for each number: f16, q8_0 or q4_0 [default: f16]
     #[arg(long, env = "CHAINFERENCE_KV_TYPE", value_name = "TYPE", value_parser = kv_type)]
+    #[schemars(with = "Option<String>")]
     pub kv_type: Option<KvType>,
     /// Tokens in one step [default: 512]
     #[arg(long, env = "CHAINFERENCE_BATCH_TOKENS", value_name = "TOKENS")]

@@ -16,13 +16,14 @@ use chainference_worker::{
     engine::{KvType, Tuning},
     models::{ModelSource, ModelSourceError},
 };
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{
     Deserialize, Deserializer, Serialize,
     de::{SeqAccess, Visitor, value::MapAccessDeserializer},
 };
 
 /// One model; what is `None` is as it is set for all.
-#[derive(Debug, Default, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Default, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ModelSetting {
     /// A GGUF file, a Hugging Face id, or "quickstart".
@@ -32,6 +33,7 @@ pub struct ModelSetting {
     pub threads: Option<NonZeroU32>,
     pub gpu_layers: Option<u32>,
     pub flash_attention: Option<bool>,
+    #[schemars(with = "Option<String>")]
     pub kv_type: Option<KvType>,
     pub batch_tokens: Option<NonZeroU32>,
     pub ubatch_tokens: Option<NonZeroU32>,
@@ -85,6 +87,16 @@ impl FromStr for ModelSetting {
 /// A name, a table, or a list of either.
 pub fn one_or_many<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<ModelSetting>, D::Error> {
     from.deserialize_any(Given)
+}
+
+/// The same for the JSON schema.
+pub fn schema(generator: &mut SchemaGenerator) -> Schema {
+    let name = json_schema!({"type": "string"});
+    let table = generator.subschema_for::<ModelSetting>();
+    json_schema!({
+        "description": "Model to serve: a GGUF file, a Hugging Face id, or \"quickstart\"; or a table, or a list of these",
+        "anyOf": [name, table, {"type": "array", "items": {"anyOf": [name, table]}}],
+    })
 }
 
 struct Given;

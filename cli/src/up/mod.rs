@@ -4,7 +4,7 @@ mod market;
 mod ports;
 mod supervisor;
 
-use std::{cell::Cell, fs, path::Path, time::Duration};
+use std::{cell::Cell, ffi::OsString, fs, path::Path, time::Duration};
 
 use chainference_chain::{Chain, Commitment, Endpoints};
 use serde_json::json;
@@ -16,6 +16,7 @@ use tokio::{
 pub use ports::ports;
 
 use crate::{
+    args::LogFormat,
     error::CliError,
     home::Home,
     progress::Steps,
@@ -34,7 +35,11 @@ const DRAIN: Duration = Duration::from_secs(45);
 /// What the quickstart's small model knows for sure.
 const QUESTION: &str = "What is the capital of France? Answer in one short sentence.";
 
-pub async fn up(home: Home, settings: Settings) -> Result<(), CliError> {
+pub async fn up(
+    home: Home,
+    settings: Settings,
+    log_format: Option<LogFormat>,
+) -> Result<(), CliError> {
     home.create()?;
     let _lock = home.lock()?;
     home.make_keys()?;
@@ -45,6 +50,7 @@ pub async fn up(home: Home, settings: Settings) -> Result<(), CliError> {
         endpoints: settings.endpoints()?,
         home,
         settings,
+        log_format,
         board: watch::Sender::default(),
         children: Vec::new(),
     };
@@ -77,6 +83,7 @@ pub async fn up(home: Home, settings: Settings) -> Result<(), CliError> {
 struct Market {
     home: Home,
     settings: Settings,
+    log_format: Option<LogFormat>,
     endpoints: Endpoints,
     board: watch::Sender<Board>,
     /// In the order in which they were started; they are stopped in the opposite order.
@@ -123,17 +130,21 @@ impl Market {
         within: Duration,
         probe: impl Fn() -> F,
     ) -> Result<(), CliError> {
+        let mut args: Vec<OsString> = vec![
+            name.into(),
+            "--supervised".into(),
+            "--home".into(),
+            self.home.root().into(),
+            "--config".into(),
+            settings::running_file(&self.home).into(),
+        ];
+        if self.log_format == Some(LogFormat::Json) {
+            args.extend(["--log-format".into(), "json".into()]);
+        }
         let spec = Spec {
             name,
             program: std::env::current_exe().map_err(CliError::file(Path::new("chainference")))?,
-            args: vec![
-                name.into(),
-                "--supervised".into(),
-                "--home".into(),
-                self.home.root().into(),
-                "--config".into(),
-                settings::running_file(&self.home).into(),
-            ],
+            args,
             log: self.home.logs().join(format!("{name}.log")),
             drain: DRAIN,
         };

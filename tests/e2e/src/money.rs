@@ -132,3 +132,27 @@ fn fees_paid_by(market: &Market, payer: &Pubkey) -> u64 {
     };
     transactions_of(market, payer).iter().filter(|transaction| paid_by(transaction)).map(fee).sum()
 }
+
+/// The gateway's double-entry books, once all is at rest, against the chain: whatever happened, each account is what the
+/// chain says to the lamport. (What a wallet deposits or withdraws is no movement of the gateway's.)
+pub fn audit(market: &Market, keys: &Keys) {
+    crate::eventually("the books equal the chain", 60, || {
+        let told = market.json(&["spend", "--json"]);
+        let book = |account: &str| told["books"][account].as_i64().expect("lamports");
+        let sum = |column: &str| -> i64 {
+            market.jobs().iter().filter_map(|job| job[column].as_i64()).sum()
+        };
+        let chain = Books::take(market, keys);
+        let signed = |lamports: u64| i64::try_from(lamports).expect("lamports");
+        let accounts = ["vault", "reserved", "workers", "gateway", "rent", "fees", "unseen"];
+        assert_eq!(accounts.iter().map(|account| book(account)).sum::<i64>(), 0, "{told}");
+        assert_eq!(book("unseen"), 0, "{told}");
+        let equal = book("reserved") == signed(chain.reserved)
+            && book("rent") == signed(chain.jobs)
+            && book("fees") == signed(chain.gateway_fees)
+            && book("gateway") == -signed(chain.gateway_fees + chain.jobs)
+            && book("workers") == sum("paid")
+            && book("vault") == -(sum("paid") + signed(chain.reserved));
+        equal.then_some(())
+    });
+}

@@ -6,6 +6,7 @@ mod completions;
 mod crashes;
 mod decoding;
 mod embeddings;
+mod keys;
 mod life;
 mod money;
 mod operator;

@@ -5,7 +5,7 @@ use chainference_e2e::{
     client::{Sdk, chat, post, sdk},
     eventually,
     market::{Market, Place, block_on},
-    money::{Books, Keys, fee, transactions_of},
+    money::{Books, Keys, audit, fee, transactions_of},
 };
 use chainference_market::{Prices, Shares, Totals};
 use serde_json::{Value, json};
@@ -96,6 +96,7 @@ fn call_is_paid_and_its_rest_returned_to_the_lamport() {
         assert_eq!(later.total(), before.total(), "no lamport appears or is lost");
     }
     assert_eq!(block_on(market.chain().job(&id)).expect("answered"), None);
+    audit(&market, &keys);
 }
 
 #[test]
@@ -116,6 +117,7 @@ fn earnings_reach_the_owner_and_a_withdrawal_the_wallet() {
     let withdrawn = Books::take(&market, &keys);
     assert_eq!(withdrawn.vault, paid.vault - 1_000_000_000);
     assert_eq!(withdrawn.wallet, paid.wallet + 1_000_000_000 - SIGNATURE);
+    audit(&market, &keys);
 }
 
 #[test]
