@@ -32,13 +32,17 @@ fn spend(market: &Market, name: &str) -> Value {
     market.json(&["spend", "--json", "--key", name])["spend"][0].clone()
 }
 
-/// A long answer that is being streamed to a client.
-fn streaming(market: &Market, key: &str) -> Child {
+/// A long answer that is being streamed to a client with the key of that name.
+fn streaming(market: &Market, name: &str, key: &str) -> Child {
     let body = chat("Tell me a long story.", json!({"stream": true, "max_tokens": 1500}));
     let mut curl = Command::new("curl");
     curl.args(["-sN", "--max-time", "120", &format!("{}/chat/completions", market.base_url())])
         .args(["-H", &format!("authorization: Bearer {key}"), "-d", &body.to_string()]);
-    curl.stdout(Stdio::null()).spawn().expect("curl")
+    let curl = curl.stdout(Stdio::null()).spawn().expect("curl");
+    eventually("it is reserved", 30, || {
+        (spend(market, name)["reserved_lamports"].as_u64() > Some(0)).then_some(())
+    });
+    curl
 }
 
 #[test]
@@ -88,11 +92,8 @@ fn a_key_sees_its_models_and_spends_its_budget_and_no_lamport_more() {
 fn a_place_is_held_as_long_as_the_stream_and_what_a_crash_reserved_is_free_again() {
     let market = Market::new();
     let narrow = key(&market, "narrow", &["--concurrency", "1", "--tokens-per-min", "100000"]);
-    let mut stream = streaming(&market, &narrow);
-    eventually("its place is taken", 30, || {
-        let answer = ask(&market, &narrow, 5);
-        (code(&answer) == (429, "rate_limit_exceeded")).then_some(())
-    });
+    let mut stream = streaming(&market, "narrow", &narrow);
+    assert_eq!(code(&ask(&market, &narrow, 5)), (429, "rate_limit_exceeded"));
     stream.kill().expect("killed");
     stream.wait().expect("ended");
     eventually("its place is free", 20, || (ask(&market, &narrow, 5).status == 200).then_some(()));
@@ -104,10 +105,7 @@ fn a_place_is_held_as_long_as_the_stream_and_what_a_crash_reserved_is_free_again
     ]);
     assert!(headers.contains("x-ratelimit-limit-tokens: 100000"), "{headers}");
 
-    let mut stream = streaming(&market, &narrow);
-    eventually("it is reserved", 30, || {
-        (spend(&market, "narrow")["reserved_lamports"] != 0).then_some(())
-    });
+    let mut stream = streaming(&market, "narrow", &narrow);
     market.kill_part("gateway");
     market.await_recovery();
     assert_eq!(spend(&market, "narrow")["reserved_lamports"], 0);
