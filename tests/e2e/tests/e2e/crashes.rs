@@ -7,7 +7,7 @@ use chainference_e2e::{
     client::{QUESTION, Sdk, chat, post, sdk, sdk_command},
     eventually,
     market::Market,
-    money::{Books, Keys, transactions_of},
+    money::{Books, Keys, audit, transactions_of},
     process,
 };
 use nix::sys::signal::Signal;
@@ -82,6 +82,7 @@ fn worker_killed_in_a_stream_is_an_error_for_the_client_and_claims_once_when_it_
     assert_eq!(after.total(), before.total());
     market.await_recovery();
     check_still_works(&market);
+    audit(&market, &keys);
 }
 
 #[test]
@@ -111,6 +112,7 @@ fn stake_comes_back_from_a_worker_that_never_returns() {
     assert_eq!(after.vault, before.vault, "the whole stake is back");
     assert_eq!(after.reserved, 0);
     assert_eq!(after.total(), before.total());
+    audit(&market, &keys);
     process::send(worker, Signal::SIGCONT);
 }
 
@@ -136,6 +138,7 @@ fn gateway_killed_in_a_call_ends_the_job_once_when_it_is_back() {
     assert_eq!(after.reserved, 0);
     assert_eq!(after.total(), before.total());
     check_still_works(&market);
+    audit(&market, &keys);
 }
 
 #[test]
@@ -156,6 +159,7 @@ fn client_that_leaves_pays_for_what_it_got_and_no_more() {
     );
     assert_eq!(before.vault - after.vault, paid(&job));
     assert_eq!(after.total(), before.total());
+    audit(&market, &keys);
 }
 
 #[test]
@@ -207,6 +211,7 @@ fn concurrent_calls_are_each_their_own_job_and_the_books_still_balance() {
     let after = Books::take(&market, &keys);
     assert_eq!(before.vault - after.vault, jobs.iter().map(paid).sum::<u64>());
     assert_eq!(after.total(), before.total());
+    audit(&market, &keys);
 }
 
 fn check_still_works(market: &Market) {
