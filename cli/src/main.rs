@@ -53,10 +53,8 @@ fn main() -> ExitCode {
 
 fn run(cli: Cli) -> Result<(), CliError> {
     let home = Home::locate(cli.home)?;
-    let (file, named) = match cli.config {
-        Some(file) => (file, true),
-        None => (home.config(), false),
-    };
+    let named = cli.config.is_some();
+    let file = cli.config.unwrap_or_else(|| home.config());
     let load = |given: Settings| given.load(&file, named);
     match cli.command {
         Command::Up(settings) => single_threaded(up::up(home, load(settings)?, cli.log_format)),

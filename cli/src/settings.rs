@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::{error::CliError, home::Home};
 
 mod engine;
+mod mistake;
 mod model;
 
 pub use engine::EngineSettings;
@@ -191,7 +192,7 @@ impl Settings {
         };
         let below: Self = toml::from_str(&text).map_err(|error| CliError::Config {
             path: file.to_owned(),
-            message: explained(&error),
+            message: mistake::explained(&error),
         })?;
         self.over(below)
             .map_err(|error| CliError::Config { path: file.to_owned(), message: error.to_string() })
@@ -277,24 +278,6 @@ impl VaultSettings {
     pub fn limit_lamports(&self) -> u64 {
         self.limit_lamports.unwrap_or(LAMPORTS_PER_SOL)
     }
-}
-
-/// What is wrong and where, and the name that was probably meant.
-fn explained(error: &toml::de::Error) -> String {
-    let text = error.to_string();
-    match meant(error.message()) {
-        Some(name) => format!("{text}did you mean `{name}`?"),
-        None => text,
-    }
-}
-
-/// Of `unknown field `x`, expected one of `a`, `b``: the one that is most like `x`, if any is.
-fn meant(message: &str) -> Option<&str> {
-    let mut names = message.strip_prefix("unknown field ")?.split('`').skip(1).step_by(2);
-    let unknown = names.next()?;
-    let likeness = |name: &str| strsim::jaro_winkler(unknown, name);
-    let best = names.max_by(|a, b| likeness(a).total_cmp(&likeness(b)))?;
-    (likeness(best) > 0.75).then_some(best)
 }
 
 /// Where the settings of the `up` that lives in this home stand, whole.

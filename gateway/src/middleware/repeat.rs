@@ -64,32 +64,37 @@ pub async fn once(
             let request = Request::from_parts(parts, Body::from(body));
             make(&app, claim, request, next).await
         }
-        Ok(Repeat::Known(kept)) => replay(&kept),
-        Ok(Repeat::Running) => conflict(
-            "idempotency_key_in_use",
-            "A request with this Idempotency-Key is in progress; repeat it for the answer.",
-        )
-        .retry_after(1)
-        .into_response(),
-        Ok(Repeat::Lost) => conflict(
-            "idempotency_result_lost",
-            "A request with this Idempotency-Key was made, but its answer is not kept any more. It is \
-             not made again; use a new key if you want to pay for another.",
-        )
-        .never_retry()
-        .into_response(),
-        Ok(Repeat::Other) => ApiError::new(
-            StatusCode::BAD_REQUEST,
-            "idempotency_error",
-            "This Idempotency-Key was first used with another request; use a new key for this one.",
-        )
-        .code("idempotency_key_reused")
-        .into_response(),
+        Ok(repeat) => answer(repeat),
         Err(error) => {
             tracing::error!(%error, "an Idempotency-Key could not be recorded");
             CallError::Ledger(error).to_api().into_response()
         }
     }
+}
+
+/// Answers what is not made now.
+fn answer(repeat: Repeat) -> Response {
+    let refused = match repeat {
+        Repeat::Known(kept) => return replay(&kept),
+        Repeat::Other => ApiError::new(
+            StatusCode::BAD_REQUEST,
+            "idempotency_error",
+            "This Idempotency-Key was first used with another request; use a new key for this one.",
+        )
+        .code("idempotency_key_reused"),
+        Repeat::First(_) | Repeat::Running => conflict(
+            "idempotency_key_in_use",
+            "A request with this Idempotency-Key is in progress; repeat it for the answer.",
+        )
+        .retry_after(1),
+        Repeat::Lost => conflict(
+            "idempotency_result_lost",
+            "A request with this Idempotency-Key was made, but its answer is not kept any more. It is \
+             not made again; use a new key if you want to pay for another.",
+        )
+        .never_retry(),
+    };
+    refused.into_response()
 }
 
 fn conflict(code: &'static str, message: &str) -> ApiError {
