@@ -70,6 +70,7 @@ pub async fn run(options: Options, shutdown: CancellationToken) -> Result<(), Ga
         api_key,
         permits: Arc::new(Semaphore::new(options.concurrency_max)),
         body_bytes_max: options.body_bytes_max,
+        responses: options.store_responses.then(openai::Responses::default),
         metrics,
     };
     tracing::info!(%address, vault = %settlement.vault, "the gateway is ready");

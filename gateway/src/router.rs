@@ -9,7 +9,7 @@ use axum::{
 use crate::{
     middleware,
     openai::ApiError,
-    routes::{chat, completions, embeddings, health, jobs, models},
+    routes::{chat, completions, embeddings, health, jobs, models, responses},
     state::App,
 };
 
@@ -17,6 +17,8 @@ pub fn router(app: App) -> Router {
     let v1 = Router::new()
         .route("/v1/chat/completions", post(chat::create))
         .route("/v1/completions", post(completions::create))
+        .route("/v1/responses", post(responses::create))
+        .route("/v1/responses/{id}", get(responses::retrieve).delete(responses::delete))
         .route("/v1/embeddings", post(embeddings::create))
         .route("/v1/models", get(models::list))
         .route("/v1/models/{*id}", get(models::retrieve))

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::Semaphore;
 
-use crate::{keys::ApiKey, settlement::Settlement};
+use crate::{keys::ApiKey, openai::Responses, settlement::Settlement};
 
 /// The gateway's parts. Cheap to clone.
 #[derive(Clone)]
@@ -15,5 +15,7 @@ pub struct App {
     /// One for each concurrent request.
     pub permits: Arc<Semaphore>,
     pub body_bytes_max: usize,
+    /// Where responses are kept; `None` where none is.
+    pub responses: Option<Responses>,
     pub metrics: PrometheusHandle,
 }

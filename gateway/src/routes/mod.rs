@@ -7,6 +7,7 @@ pub mod embeddings;
 pub mod health;
 pub mod jobs;
 pub mod models;
+pub mod responses;
 
 use axum::{
     http::{HeaderValue, header},

@@ -15,6 +15,7 @@ use crate::openai::{
     decoding::DecodingRequest,
     embedding::EmbeddingRequest,
     refused::{self, Refused},
+    response::ResponseRequest,
 };
 
 const DOCUMENT: &str = include_str!("../../../../docs/parameters.md");
@@ -63,6 +64,8 @@ fn every_parameter_is_in_the_document() {
     check("/v1/chat/completions", &[chat, decoding], refused::CHAT);
     let completion = serde_introspect::<CompletionRequest>();
     check("/v1/completions", &[completion, decoding], refused::COMPLETION);
+    let response = serde_introspect::<ResponseRequest>();
+    check("/v1/responses", &[response, decoding], refused::RESPONSE);
     check("/v1/embeddings", &[serde_introspect::<EmbeddingRequest>()], refused::EMBEDDING);
 }
 

@@ -39,7 +39,7 @@ pub async fn read(app: &App, body: Body) -> Result<Bytes, RouteError> {
 
 /// A fresh id for a call: the prefix says of which endpoint.
 pub fn new_id(prefix: &str) -> String {
-    format!("{prefix}-{:032x}", rand::random::<u128>())
+    format!("{prefix}{:032x}", rand::random::<u128>())
 }
 
 /// Makes the call and answers in the form that it asks for.
@@ -95,11 +95,12 @@ pub fn told(text: String, started: &Started, ended: &Ended) -> Response {
 /// Answers as the tokens come. What fails before the first one still gets its own status, unless
 /// the client has waited for so long that it needs a sign of life.
 async fn streamed(mut answer: Answer, facts: Facts, form: Form) -> Result<Response, RouteError> {
+    let input = form.style.input();
     let mut sse = Sse::new(facts, form);
     let mut headers = HeaderMap::new();
     match timeout(limits::STREAM_STARTS_AFTER, answer.next()).await {
         Ok(Some(Event::Failed(failure))) => {
-            return Err(RouteError::call(failure, form.style.input()));
+            return Err(RouteError::call(failure, input));
         }
         Ok(Some(event)) => {
             if let Event::Started(started) = &event {

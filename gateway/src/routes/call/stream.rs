@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use super::{error::RouteError, usage};
 use crate::{
     limits,
-    openai::{Chunks, Facts, Form},
+    openai::{Events, Facts, Form, StreamEvent},
     settlement::{Answer, Event, Started},
 };
 
@@ -28,7 +28,7 @@ pub enum SseEvent {
 pub struct Sse {
     facts: Facts,
     form: Form,
-    started: Option<(Started, Box<dyn Chunks>)>,
+    started: Option<(Started, Box<dyn Events>)>,
     ready: VecDeque<Bytes>,
     ended: bool,
 }
@@ -40,23 +40,24 @@ impl Sse {
 
     pub fn take(&mut self, event: SseEvent) {
         match (event, &mut self.started) {
-            (SseEvent::Silence, _) => self.ready.push_back(Bytes::from_static(b": keep-alive\n\n")),
+            (SseEvent::Silence, _) => {
+                self.ready.push_back(Bytes::from_static(self.form.silence().as_bytes()));
+            }
             (SseEvent::Call(Event::Started(started)), _) => {
                 let facts = Facts { model: started.model.clone(), ..self.facts.clone() };
-                let chunks = self.form.chunks(facts);
-                self.ready.extend(chunks.begin().iter().map(|chunk| event_of(chunk)));
-                self.started = Some((started, chunks));
+                let mut events = self.form.events(facts);
+                self.ready.extend(events.begin().iter().map(bytes_of));
+                self.started = Some((started, events));
             }
-            (SseEvent::Call(Event::Delta(delta)), Some((_, chunks))) => {
-                self.ready.extend(chunks.delta(delta).map(|chunk| event_of(&chunk)));
+            (SseEvent::Call(Event::Delta(delta)), Some((_, events))) => {
+                self.ready.extend(events.delta(delta).iter().map(bytes_of));
             }
-            (SseEvent::Call(Event::Finished { choice, reason }), Some((_, chunks))) => {
-                self.ready.push_back(event_of(&chunks.finish(choice, reason)));
+            (SseEvent::Call(Event::Finished { choice, reason }), Some((_, events))) => {
+                self.ready.extend(events.finish(choice, reason).iter().map(bytes_of));
             }
-            (SseEvent::Call(Event::Ended(ended)), Some((started, chunks))) => {
-                let last = chunks.usage(&usage(started, &ended));
-                self.ready.extend(last.map(|chunk| event_of(&chunk)));
-                self.ready.push_back(Bytes::from_static(b"data: [DONE]\n\n"));
+            (SseEvent::Call(Event::Ended(ended)), Some((started, events))) => {
+                let last = events.end(&usage(started, &ended));
+                self.ready.extend(last.iter().map(bytes_of));
                 self.ended = true;
             }
             (SseEvent::Call(Event::Failed(failure)), _) => {
@@ -67,7 +68,12 @@ impl Sse {
     }
 
     fn fail(&mut self, error: &RouteError) {
-        self.ready.push_back(event_of(&error.to_api().to_json()));
+        let error = error.to_api();
+        let event = match &mut self.started {
+            Some((_, events)) => events.fail(&error),
+            None => self.form.failed(&error),
+        };
+        self.ready.push_back(bytes_of(&event));
         self.ended = true;
     }
 
@@ -92,8 +98,12 @@ impl Sse {
     }
 }
 
-fn event_of(json: &str) -> Bytes {
-    Bytes::from(format!("data: {json}\n\n"))
+fn bytes_of(event: &StreamEvent) -> Bytes {
+    let data = &event.data;
+    Bytes::from(match event.name {
+        Some(name) => format!("event: {name}\ndata: {data}\n\n"),
+        None => format!("data: {data}\n\n"),
+    })
 }
 
 #[cfg(test)]

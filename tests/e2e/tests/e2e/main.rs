@@ -9,4 +9,5 @@ mod embeddings;
 mod life;
 mod money;
 mod operator;
+mod responses;
 mod tools;
