@@ -9,7 +9,7 @@ use axum::{
 use crate::{
     middleware,
     openai::ApiError,
-    routes::{chat, completions, embeddings, health, jobs, models, responses},
+    routes::{chat, completions, embeddings, health, jobs, messages, models, responses},
     state::App,
 };
 
@@ -19,6 +19,8 @@ pub fn router(app: App) -> Router {
         .route("/v1/completions", post(completions::create))
         .route("/v1/responses", post(responses::create))
         .route("/v1/responses/{id}", get(responses::retrieve).delete(responses::delete))
+        .route("/v1/messages", post(messages::create))
+        .route("/v1/messages/count_tokens", post(messages::count_tokens))
         .route("/v1/embeddings", post(embeddings::create))
         .route("/v1/models", get(models::list))
         .route("/v1/models/{*id}", get(models::retrieve))

@@ -1,4 +1,4 @@
-//! `Authorization: Bearer sk-cf-…`
+//! `Authorization: Bearer sk-cf-…`, or `x-api-key: sk-cf-…` as Anthropic's clients send it.
 
 use axum::{
     extract::{Request, State},
@@ -10,7 +10,7 @@ use axum::{
 use crate::{openai::ApiError, state::App};
 
 pub async fn require_key(State(app): State<App>, request: Request, next: Next) -> Response {
-    let presented = bearer(&request);
+    let presented = presented(&request);
     match presented {
         Some(key) if app.api_key.matches(key) => next.run(request).await,
         Some(_) => refuse("Incorrect API key provided.", "invalid_api_key"),
@@ -19,6 +19,10 @@ pub async fn require_key(State(app): State<App>, request: Request, next: Next) -
             "missing_api_key",
         ),
     }
+}
+
+fn presented(request: &Request) -> Option<&str> {
+    bearer(request).or_else(|| request.headers().get("x-api-key")?.to_str().ok())
 }
 
 fn bearer(request: &Request) -> Option<&str> {

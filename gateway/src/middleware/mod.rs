@@ -8,7 +8,10 @@ use axum::{Router, middleware, response::Response};
 use std::any::Any;
 use tower_http::catch_panic::CatchPanicLayer;
 
-use crate::{openai::ApiError, state::App};
+use crate::{
+    openai::{ApiError, error_shape},
+    state::App,
+};
 use axum::response::IntoResponse;
 
 /// Wraps every route, outermost last: what is added below sees the request first.
@@ -18,6 +21,8 @@ pub fn around_all(router: Router) -> Router {
         .layer(CatchPanicLayer::custom(panicked))
         // An id and the time taken on every answer, the 404s and the panics too.
         .layer(middleware::from_fn(identity::identify))
+        // Each error in the form of its endpoint.
+        .layer(middleware::from_fn(error_shape))
 }
 
 /// Wraps the routes that cost work or money.

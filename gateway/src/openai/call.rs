@@ -9,6 +9,7 @@ use super::{
     chat::{self, ChatChunks},
     completion::{self, TextChunks},
     error::ApiError,
+    messages::{self, MessageEvents},
     response::{self, Asked, ResponseEvents},
     usage::{Facts, Usage},
 };
@@ -39,6 +40,8 @@ pub enum Style {
     Completion,
     /// A response repeats what it was asked for.
     Response(Arc<Asked>),
+    /// Anthropic's; with the stop texts that the client asked for.
+    Message(Arc<Vec<String>>),
 }
 
 impl Style {
@@ -48,13 +51,14 @@ impl Style {
             Self::Chat => "chatcmpl-",
             Self::Completion => "cmpl-",
             Self::Response(_) => "resp_",
+            Self::Message(_) => "msg_",
         }
     }
 
     /// The parameter that holds the prompt.
     pub fn input(&self) -> &'static str {
         match self {
-            Self::Chat => "messages",
+            Self::Chat | Self::Message(_) => "messages",
             Self::Completion => "prompt",
             Self::Response(_) => "input",
         }
@@ -77,11 +81,17 @@ impl StreamEvent {
 
 /// Renders an answer as the events of a stream.
 pub trait Events: fmt::Debug + Send {
-    /// What a stream begins with.
-    fn begin(&mut self) -> Vec<StreamEvent>;
+    /// What a stream begins with, once the prompt was read.
+    fn begin(&mut self, tokens_in: u64) -> Vec<StreamEvent>;
     /// New text; nothing where a client would see nothing new.
     fn delta(&mut self, delta: Delta) -> Vec<StreamEvent>;
-    fn finish(&mut self, choice: u32, reason: FinishReason) -> Vec<StreamEvent>;
+    /// `stop` is the stop text that ended the answer, as the worker says.
+    fn finish(
+        &mut self,
+        choice: u32,
+        reason: FinishReason,
+        stop: Option<String>,
+    ) -> Vec<StreamEvent>;
     /// What a complete stream ends with.
     fn end(&mut self, usage: &Usage) -> Vec<StreamEvent>;
     /// What a stream ends with that has begun and breaks off.
@@ -104,7 +114,7 @@ pub(super) trait Chunks: fmt::Debug + Send {
 struct Marked<T>(T);
 
 impl<T: Chunks> Events for Marked<T> {
-    fn begin(&mut self) -> Vec<StreamEvent> {
+    fn begin(&mut self, _: u64) -> Vec<StreamEvent> {
         self.0.begin().into_iter().map(StreamEvent::unnamed).collect()
     }
 
@@ -112,7 +122,7 @@ impl<T: Chunks> Events for Marked<T> {
         self.0.delta(delta).map(StreamEvent::unnamed).into_iter().collect()
     }
 
-    fn finish(&mut self, choice: u32, reason: FinishReason) -> Vec<StreamEvent> {
+    fn finish(&mut self, choice: u32, reason: FinishReason, _: Option<String>) -> Vec<StreamEvent> {
         vec![StreamEvent::unnamed(self.0.finish(choice, reason))]
     }
 
@@ -132,6 +142,7 @@ impl Form {
             Style::Chat => Box::new(Marked(ChatChunks::new(facts, self.clone()))),
             Style::Completion => Box::new(Marked(TextChunks::new(facts, self.clone()))),
             Style::Response(asked) => Box::new(ResponseEvents::new(facts, asked.clone())),
+            Style::Message(stops) => Box::new(MessageEvents::new(facts, stops.clone())),
         }
     }
 
@@ -141,6 +152,7 @@ impl Form {
             Style::Chat => chat::completion(facts, answers, self.logprobs.is_some(), usage),
             Style::Completion => completion::completion(facts, answers, self.logprobs, usage),
             Style::Response(asked) => response::response(facts, asked, answers, usage),
+            Style::Message(stops) => messages::message(facts, stops, answers, usage),
         }
     }
 
@@ -149,12 +161,16 @@ impl Form {
         match &self.style {
             Style::Chat | Style::Completion => StreamEvent::unnamed(error.to_json()),
             Style::Response(_) => response::failed(0, error),
+            Style::Message(_) => messages::failed(error),
         }
     }
 
     /// What shows that a stream is alive while nothing comes.
     pub fn silence(&self) -> &'static str {
-        ": keep-alive\n\n"
+        match self.style {
+            Style::Message(_) => "event: ping\ndata: {\"type\": \"ping\"}\n\n",
+            _ => ": keep-alive\n\n",
+        }
     }
 }
 

@@ -98,6 +98,8 @@ impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let json = HeaderValue::from_static("application/json");
         let mut response = (self.status, self.to_json()).into_response();
+        // For the endpoints that tell errors in another form.
+        response.extensions_mut().insert(self.clone());
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, json);
         if let Some(seconds) = self.retry_after_s {

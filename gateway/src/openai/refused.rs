@@ -95,6 +95,24 @@ pub(super) const RESPONSE: &[&[Refused]] = &[
     DECODING,
 ];
 
+/// Of messages.
+pub(super) const MESSAGE: &[&[Refused]] = &[
+    &[
+        refused("container", &[], "there are no tools here but the client's own."),
+        refused("mcp_servers", &["[]"], "there are no tools here but the client's own."),
+        refused("context_management", &["{}"], "a conversation is read whole."),
+        refused("diagnostics", &["{}"], NO_WORKER),
+        refused("inference_geo", &["\"global\""], "the market chooses the worker."),
+        refused("output_format", &[], "use 'output_config.format'."),
+        refused("service_tier", &["\"auto\"", "\"standard_only\""], NO_WORKER),
+        refused("speed", &["\"standard\""], NO_WORKER),
+        refused("response_format", &[], "use 'output_config.format'."),
+        refused("reasoning_effort", &[], "use 'output_config.effort'."),
+        refused("chat_template", &[], "the model's own template is applied."),
+    ],
+    DECODING,
+];
+
 /// Of embeddings.
 pub(super) const EMBEDDING: &[&[Refused]] = &[&[
     refused("embd_normalize", &["2"], "vectors have the length 1."),

@@ -6,6 +6,7 @@ pub mod completions;
 pub mod embeddings;
 pub mod health;
 pub mod jobs;
+pub mod messages;
 pub mod models;
 pub mod responses;
 

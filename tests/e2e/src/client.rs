@@ -1,4 +1,4 @@
-//! The clients that people use: curl, and OpenAI's own for Python and Node.
+//! The clients that people use: curl, OpenAI's own for Python and Node, and Anthropic's for Python.
 
 use std::{
     path::{Path, PathBuf},
@@ -67,6 +67,7 @@ pub fn chat(prompt: &str, more: Value) -> Value {
 pub enum Sdk {
     Python,
     Node,
+    Anthropic,
 }
 
 /// Runs one request with an official client. It prints what it got: `content`, `finish_reason`, `usage`, `chunks`; or
@@ -86,6 +87,11 @@ pub fn sdk_command(place: &Place, sdk: Sdk, what: &str, body: &Value) -> Command
             command.arg(scripts.join("openai_client.py"));
             command
         }
+        Sdk::Anthropic => {
+            let mut command = Command::new(installed("anthropic-").join("bin/python"));
+            command.arg(scripts.join("anthropic_client.py"));
+            command
+        }
         Sdk::Node => {
             let mut command = Command::new("node");
             command.arg(scripts.join("openai_client.mjs")).arg(installed("node-"));
@@ -95,7 +101,9 @@ pub fn sdk_command(place: &Place, sdk: Sdk, what: &str, body: &Value) -> Command
     command
         .args([what, &body.to_string()])
         .env("OPENAI_BASE_URL", place.base_url())
-        .env("OPENAI_API_KEY", place.key());
+        .env("OPENAI_API_KEY", place.key())
+        .env("ANTHROPIC_BASE_URL", place.base_url().trim_end_matches("/v1"))
+        .env("ANTHROPIC_API_KEY", place.key());
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }

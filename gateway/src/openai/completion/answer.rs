@@ -137,8 +137,8 @@ mod tests {
         for piece in [delta(0, "ab"), delta(1, "x"), delta(0, "c")] {
             answers.take(piece);
         }
-        answers.finish(0, FinishReason::Length);
-        answers.finish(1, FinishReason::Stop);
+        answers.finish(0, FinishReason::Length, None);
+        answers.finish(1, FinishReason::Stop, None);
         let answer = value(&completion(&facts(), &answers, Some(1), &usage()));
         assert_eq!(
             (&answer["object"], &answer["model"]),

@@ -222,7 +222,7 @@ impl ResponseEvents {
 }
 
 impl Events for ResponseEvents {
-    fn begin(&mut self) -> Vec<StreamEvent> {
+    fn begin(&mut self, _: u64) -> Vec<StreamEvent> {
         let numbers = [self.numbers.next(), self.numbers.next()];
         ["response.created", "response.in_progress"]
             .into_iter()
@@ -239,7 +239,7 @@ impl Events for ResponseEvents {
         self.tell(steps)
     }
 
-    fn finish(&mut self, _: u32, reason: FinishReason) -> Vec<StreamEvent> {
+    fn finish(&mut self, _: u32, reason: FinishReason, _: Option<String>) -> Vec<StreamEvent> {
         self.reason = reason;
         let steps = self.blocks.close();
         self.tell(steps)

@@ -248,17 +248,17 @@ fn said(reason: FinishReason) -> [Delta; 3] {
 fn whole(extra: &Value, reason: FinishReason) -> Value {
     let mut answers = Answers::new(1);
     said(reason).into_iter().for_each(|delta| answers.take(delta));
-    answers.finish(0, reason);
+    answers.finish(0, reason, None);
     value(&response(&of_response(), &asked_of(&parse(extra).unwrap()), &answers, &usage()))
 }
 
 fn stream(extra: &Value, reason: FinishReason) -> Vec<Value> {
     let mut events = ResponseEvents::new(of_response(), asked_of(&parse(extra).unwrap()));
-    let mut told: Vec<StreamEvent> = events.begin();
+    let mut told: Vec<StreamEvent> = events.begin(0);
     for delta in said(reason) {
         told.extend(events.delta(delta));
     }
-    told.extend(events.finish(0, reason));
+    told.extend(events.finish(0, reason, None));
     told.extend(events.end(&usage()));
     for (number, event) in told.iter().enumerate() {
         let data = value(&event.data);
@@ -355,7 +355,7 @@ fn a_stream_that_is_cut_ends_incomplete() {
 fn a_stream_that_breaks_off_has_failed() {
     let error = ApiError::internal("The worker fell silent.").code("worker_failed");
     let mut events = ResponseEvents::new(of_response(), asked_of(&parse(&json!({})).unwrap()));
-    events.begin();
+    events.begin(0);
     events.delta(Delta { text: "a".into(), ..Delta::default() });
     let event = events.fail(&error);
     assert_eq!(event.name, Some("response.failed"));
@@ -376,7 +376,7 @@ fn a_stored_response_is_gone_on_from() {
     assert!(asked.store, "stored unless the client says no");
     let mut answers = Answers::new(1);
     answers.take(Delta { text: "b".into(), ..Delta::default() });
-    answers.finish(0, FinishReason::Stop);
+    answers.finish(0, FinishReason::Stop, None);
     let told = response(&of_response(), &asked, &answers, &usage());
     assert_eq!(stored.json("resp_1f"), Some(told));
 

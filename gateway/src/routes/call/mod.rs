@@ -57,7 +57,7 @@ async fn whole(mut answer: Answer, facts: Facts, form: Form) -> Result<Response,
     let mut answers = Answers::new(form.answers);
     let (started, ended) = collect(&mut answer, form.style.input(), |event| match event {
         Event::Delta(delta) => answers.take(delta),
-        Event::Finished { choice, reason } => answers.finish(choice, reason),
+        Event::Finished { choice, reason, stop } => answers.finish(choice, reason, stop),
         _ => {}
     })
     .await?;

@@ -46,14 +46,14 @@ impl Sse {
             (SseEvent::Call(Event::Started(started)), _) => {
                 let facts = Facts { model: started.model.clone(), ..self.facts.clone() };
                 let mut events = self.form.events(facts);
-                self.ready.extend(events.begin().iter().map(bytes_of));
+                self.ready.extend(events.begin(started.tokens_in).iter().map(bytes_of));
                 self.started = Some((started, events));
             }
             (SseEvent::Call(Event::Delta(delta)), Some((_, events))) => {
                 self.ready.extend(events.delta(delta).iter().map(bytes_of));
             }
-            (SseEvent::Call(Event::Finished { choice, reason }), Some((_, events))) => {
-                self.ready.extend(events.finish(choice, reason).iter().map(bytes_of));
+            (SseEvent::Call(Event::Finished { choice, reason, stop }), Some((_, events))) => {
+                self.ready.extend(events.finish(choice, reason, stop).iter().map(bytes_of));
             }
             (SseEvent::Call(Event::Ended(ended)), Some((started, events))) => {
                 let last = events.end(&usage(started, &ended));
@@ -124,6 +124,7 @@ mod tests {
             job: "J".into(),
             worker: "W".into(),
             model: "a/b".into(),
+            tokens_in: 3,
             overhead: Duration::from_millis(80),
         })
     }
@@ -138,7 +139,7 @@ mod tests {
     }
 
     fn finished() -> Event {
-        Event::Finished { choice: 0, reason: FinishReason::Stop }
+        Event::Finished { choice: 0, reason: FinishReason::Stop, stop: None }
     }
 
     fn render(include_usage: bool, events: Vec<SseEvent>) -> (Vec<String>, bool) {

@@ -7,6 +7,7 @@ mod crashes;
 mod decoding;
 mod embeddings;
 mod life;
+mod messages;
 mod money;
 mod operator;
 mod responses;
