@@ -15,7 +15,7 @@ use crate::{
 
 pub fn router(app: App) -> Router {
     let v1 = Router::new()
-        .route("/v1/chat/completions", post(chat::create))
+        .route("/v1/chat/completions", post(chat::create).get(chat::socket))
         .route("/v1/completions", post(completions::create))
         .route("/v1/responses", post(responses::create))
         .route("/v1/responses/{id}", get(responses::retrieve).delete(responses::delete))
@@ -29,7 +29,8 @@ pub fn router(app: App) -> Router {
     let open = Router::new()
         .route("/health", get(health::health))
         .route("/ready", get(health::ready))
-        .route("/metrics", get(health::metrics));
+        .route("/metrics", get(health::metrics))
+        .route("/openapi.json", get(health::openapi));
     let routes = middleware::around_v1(v1, &app)
         .merge(open)
         .fallback(not_found)

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::Semaphore;
+use tokio_util::task::TaskTracker;
 
 use crate::{keys::ApiKey, openai::Responses, settlement::Settlement};
 
@@ -18,4 +19,6 @@ pub struct App {
     /// Where responses are kept; `None` where none is.
     pub responses: Option<Responses>,
     pub metrics: PrometheusHandle,
+    /// WebSockets that are open.
+    pub sockets: TaskTracker,
 }

@@ -3,10 +3,13 @@
 mod auth;
 mod identity;
 mod permit;
+mod upgrade;
 
 use axum::{Router, middleware, response::Response};
 use std::any::Any;
 use tower_http::catch_panic::CatchPanicLayer;
+
+pub use upgrade::Heir;
 
 use crate::{
     openai::{ApiError, error_shape},
@@ -32,6 +35,8 @@ pub fn around_v1(router: Router<App>, app: &App) -> Router<App> {
         .route_layer(middleware::from_fn_with_state(app.clone(), permit::hold))
         // Nobody gets that far without a key.
         .route_layer(middleware::from_fn_with_state(app.clone(), auth::require_key))
+        // What a request holds, a WebSocket that it became holds on.
+        .route_layer(middleware::from_fn(upgrade::hand_over))
 }
 
 fn panicked(_: Box<dyn Any + Send>) -> Response {

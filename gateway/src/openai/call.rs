@@ -74,6 +74,11 @@ pub struct StreamEvent {
 }
 
 impl StreamEvent {
+    /// Whether it only says that a stream of events has ended; a socket says so itself.
+    pub fn is_mark(&self) -> bool {
+        self.data == MARK
+    }
+
     fn unnamed(data: String) -> Self {
         Self { name: None, data }
     }
@@ -109,6 +114,9 @@ pub(super) trait Chunks: fmt::Debug + Send {
     fn usage(&self, usage: &Usage) -> Option<String>;
 }
 
+/// What OpenAI's older streams end with.
+const MARK: &str = "[DONE]";
+
 /// A stream of chunks that have no names, with a mark at its end.
 #[derive(Debug)]
 struct Marked<T>(T);
@@ -128,7 +136,7 @@ impl<T: Chunks> Events for Marked<T> {
 
     fn end(&mut self, usage: &Usage) -> Vec<StreamEvent> {
         let last = self.0.usage(usage);
-        last.into_iter().chain(["[DONE]".to_owned()]).map(StreamEvent::unnamed).collect()
+        last.into_iter().chain([MARK.to_owned()]).map(StreamEvent::unnamed).collect()
     }
 
     fn fail(&mut self, error: &ApiError) -> StreamEvent {

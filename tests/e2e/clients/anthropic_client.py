@@ -1,5 +1,6 @@
 """One request with Anthropic's own Python client; prints as JSON what its user would see."""
 
+import inspect
 import json
 import sys
 
@@ -13,21 +14,28 @@ def valid(answer):
     return type(answer).model_validate(answer.model_dump(exclude_unset=True)).model_dump(by_alias=True)
 
 
+def asked(method, body):
+    """The body as arguments; what the client has no word for (any more) goes beside."""
+    words = inspect.signature(method).parameters
+    known = {name: value for name, value in body.items() if name in words}
+    return {**known, "extra_body": {name: value for name, value in body.items() if name not in words}}
+
+
 def message(body):
-    return valid(client.messages.create(**body))
+    return valid(client.messages.create(**asked(client.messages.create, body)))
 
 
 def message_stream(body):
     """The answer as the client's own accumulator puts it together, and every event, checked."""
-    with client.messages.stream(**body) as events:
+    with client.messages.stream(**asked(client.messages.stream, body)) as events:
         texts = "".join(events.text_stream)
         final = events.get_final_message()
-    raw = [valid(event)["type"] for event in client.messages.create(stream=True, **body)]
+    raw = [valid(event)["type"] for event in client.messages.create(stream=True, **asked(client.messages.create, body))]
     return {**final.model_dump(), "texts": texts, "raw": raw}
 
 
 def count(body):
-    return client.messages.count_tokens(**body).model_dump()
+    return client.messages.count_tokens(**asked(client.messages.count_tokens, body)).model_dump()
 
 
 try:

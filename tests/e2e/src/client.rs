@@ -54,6 +54,22 @@ pub fn post_to(place: &Place, path: &str, key: &str, body: &str) -> Answer {
     }
 }
 
+/// The data of each event that POST to a path below /v1 is streamed, as JSON; marks are left out.
+pub fn stream_of(place: &Place, path: &str, body: &Value) -> Vec<Value> {
+    let text = curl(&[
+        "-sN",
+        &format!("{}{path}", place.base_url()),
+        "-H",
+        &format!("authorization: Bearer {}", place.key()),
+        "-H",
+        "content-type: application/json",
+        "-d",
+        &body.to_string(),
+    ]);
+    let data = text.lines().filter_map(|line| line.strip_prefix("data: "));
+    data.filter_map(|data| serde_json::from_str(data).ok()).collect()
+}
+
 /// A chat of one message; `more` is laid over it.
 pub fn chat(prompt: &str, more: Value) -> Value {
     let mut body = json!({"model": MODEL, "temperature": 0, "messages": [{"role": "user", "content": prompt}]});
@@ -109,7 +125,7 @@ pub fn sdk_command(place: &Place, sdk: Sdk, what: &str, body: &Value) -> Command
 }
 
 /// The newest client of that kind that scripts/setup-test has installed.
-fn installed(kind: &str) -> PathBuf {
+pub(crate) fn installed(kind: &str) -> PathBuf {
     let clients = cache().join("clients");
     let found =
         std::fs::read_dir(&clients).into_iter().flatten().flatten().map(|entry| entry.path());

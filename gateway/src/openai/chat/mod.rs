@@ -11,6 +11,7 @@ use std::collections::HashMap;
 use chainference_protocol::{CallRequest, Chat, Decoding, ResponseFormat, Task};
 use serde::Deserialize;
 use serde_json::{Map, Value};
+use utoipa::ToSchema;
 
 use super::{
     call::{Call, Form, Style},
@@ -25,19 +26,24 @@ pub(super) use chunks::ChatChunks;
 pub(super) use tools::{known, mode_of};
 
 /// What only chats have; the rest is in [`DecodingRequest`].
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 pub(super) struct ChatRequest {
     model: String,
+    #[schema(value_type = Vec<Object>)]
     messages: Vec<message::MessageRequest>,
     #[serde(default)]
+    #[schema(value_type = Option<Vec<Object>>)]
     tools: Option<Vec<tools::ToolRequest>>,
     #[serde(default)]
+    #[schema(value_type = Option<Value>)]
     tool_choice: Option<TextOr<tools::ChoiceRequest>>,
     #[serde(default)]
     parallel_tool_calls: Option<bool>,
     #[serde(default)]
+    #[schema(value_type = Option<Object>)]
     response_format: Option<format::FormatRequest>,
     #[serde(default)]
+    #[schema(value_type = Option<Object>)]
     json_schema: Option<Map<String, Value>>,
     #[serde(default)]
     max_completion_tokens: Option<u32>,
@@ -48,6 +54,7 @@ pub(super) struct ChatRequest {
     #[serde(default)]
     reasoning_effort: Option<String>,
     #[serde(default)]
+    #[schema(value_type = Option<Object>)]
     chat_template_kwargs: Option<Map<String, Value>>,
     /// Accepted and not passed on, like a user's name.
     #[serde(default, rename = "metadata")]

@@ -8,18 +8,21 @@ use axum::{
     response::Response,
 };
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::openai::{call::json, error::ApiError};
 
-#[derive(Serialize)]
-struct Envelope<'a> {
+/// An error in Anthropic's form.
+#[derive(Serialize, ToSchema)]
+pub(in super::super) struct AnthropicError<'a> {
     #[serde(rename = "type")]
     kind: &'static str,
+    #[schema(inline)]
     error: Object<'a>,
     request_id: Option<&'a str>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Object<'a> {
     #[serde(rename = "type")]
     kind: &'static str,
@@ -40,7 +43,7 @@ pub fn error_json(error: &ApiError, request_id: Option<&str>) -> String {
         _ => "api_error",
     };
     let error = Object { kind, message: &error.message };
-    json(&Envelope { kind: "error", error, request_id })
+    json(&AnthropicError { kind: "error", error, request_id })
 }
 
 /// Tells the errors of Anthropic's endpoints in its form, wherever they arose.

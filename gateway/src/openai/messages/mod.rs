@@ -12,6 +12,7 @@ use std::sync::Arc;
 use chainference_protocol::{CallRequest, Chat, Decoding, Message, ResponseFormat, Task};
 use serde::{Deserialize, de::IgnoredAny};
 use serde_json::{Map, Value};
+use utoipa::ToSchema;
 
 use super::{
     call::{Call, Form, Style},
@@ -23,33 +24,43 @@ use super::{
 use crate::limits;
 
 pub(super) use answer::message;
+pub(super) use error::AnthropicError;
 pub use error::error_shape;
 pub(super) use events::{MessageEvents, failed};
 
 /// What only messages have; the rest is in [`DecodingRequest`].
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 pub(super) struct MessagesRequest {
     model: String,
+    #[schema(value_type = Vec<Object>)]
     messages: Vec<turns::TurnRequest>,
     #[serde(default)]
+    #[schema(value_type = Option<Value>)]
     system: Option<TextOr<Vec<turns::BlockRequest>>>,
     #[serde(default)]
     stop_sequences: Option<Vec<String>>,
     #[serde(default)]
+    #[schema(value_type = Option<Vec<Object>>)]
     tools: Option<Vec<tools::ToolRequest>>,
     #[serde(default)]
+    #[schema(value_type = Option<Object>)]
     tool_choice: Option<tools::ChoiceRequest>,
     #[serde(default)]
+    #[schema(value_type = Option<Object>)]
     thinking: Option<ThinkingRequest>,
     #[serde(default)]
+    #[schema(value_type = Option<Object>)]
     output_config: Option<OutputRequest>,
     #[serde(default)]
+    #[schema(value_type = Option<Object>)]
     chat_template_kwargs: Option<Map<String, Value>>,
     /// Accepted and not passed on: it names a client's user.
     #[serde(default, rename = "metadata")]
+    #[schema(value_type = Option<Object>)]
     _metadata: Option<Map<String, Value>>,
     /// A hint that is not needed: the prompts of one vault share a cache by themselves.
     #[serde(default, rename = "cache_control")]
+    #[schema(value_type = Option<Object>)]
     _cache_control: Option<IgnoredAny>,
 }
 

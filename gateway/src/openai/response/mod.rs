@@ -13,6 +13,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use chainference_protocol::{CallRequest, Chat, Decoding, Message, ResponseFormat, Task};
 use serde::Deserialize;
 use serde_json::{Map, Value};
+use utoipa::ToSchema;
 
 use super::{
     call::{Call, Form, Style},
@@ -30,9 +31,10 @@ pub(super) use events::{ResponseEvents, failed};
 pub use store::Responses;
 
 /// What only responses have; the rest is in [`DecodingRequest`].
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 pub(super) struct ResponseRequest {
     model: String,
+    #[schema(value_type = Value)]
     input: TextOr<Vec<input::ItemRequest>>,
     #[serde(default)]
     instructions: Option<String>,
@@ -41,12 +43,15 @@ pub(super) struct ResponseRequest {
     #[serde(default)]
     store: Option<bool>,
     #[serde(default)]
+    #[schema(value_type = Option<Vec<Object>>)]
     tools: Option<Vec<tools::ToolRequest>>,
     #[serde(default)]
+    #[schema(value_type = Option<Value>)]
     tool_choice: Option<TextOr<tools::ChoiceRequest>>,
     #[serde(default)]
     parallel_tool_calls: Option<bool>,
     #[serde(default)]
+    #[schema(value_type = Option<Object>)]
     text: Option<TextRequest>,
     #[serde(default)]
     max_output_tokens: Option<u32>,
@@ -55,8 +60,10 @@ pub(super) struct ResponseRequest {
     #[serde(default)]
     include: Option<Vec<String>>,
     #[serde(default)]
+    #[schema(value_type = Option<Object>)]
     reasoning: Option<ReasoningRequest>,
     #[serde(default)]
+    #[schema(value_type = Option<Object>)]
     chat_template_kwargs: Option<Map<String, Value>>,
     /// Repeated in the response and not passed on, like a user's name.
     #[serde(default)]

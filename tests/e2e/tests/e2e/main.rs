@@ -11,4 +11,6 @@ mod messages;
 mod money;
 mod operator;
 mod responses;
+mod schemas;
+mod sockets;
 mod tools;
