@@ -9,6 +9,7 @@ use axum::{Router, middleware, response::Response};
 use std::any::Any;
 use tower_http::catch_panic::CatchPanicLayer;
 
+pub use auth::presented_key;
 pub use upgrade::Heir;
 
 use crate::{

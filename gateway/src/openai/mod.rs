@@ -28,7 +28,7 @@ pub use embedding::{EmbeddingCall, embeddings, parse_embedding};
 pub use error::ApiError;
 pub use messages::{error_shape, parse_count, parse_message};
 pub use read::RequestError;
-pub use response::{Responses, parse_response};
+pub use response::{OwnResponses, Responses, parse_response};
 pub use usage::{Facts, InputUsage, Settlement, Tokens, Usage};
 
 #[cfg(test)]

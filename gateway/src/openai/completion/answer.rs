@@ -82,7 +82,6 @@ fn render(facts: &Facts, choices: &[Choice<'_>], usage: Option<Option<&Usage>>) 
         created: facts.created_unix_s,
         model: &facts.model,
         choices,
-        system_fingerprint: None,
         usage,
     })
 }
@@ -94,7 +93,6 @@ struct Completion<'a> {
     created: i64,
     model: &'a str,
     choices: &'a [Choice<'a>],
-    system_fingerprint: Option<&'a str>,
     /// Absent, null or filled: the outer `None` is for streams whose client did not ask.
     #[serde(skip_serializing_if = "Option::is_none")]
     usage: Option<Option<&'a Usage>>,

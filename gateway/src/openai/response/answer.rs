@@ -25,6 +25,8 @@ pub(super) struct Response<'a> {
     incomplete_details: Option<Incomplete>,
     model: &'a str,
     output: Vec<Item<'a>>,
+    /// Only the end knows it.
+    #[serde(skip_serializing_if = "Option::is_none")]
     usage: Option<ResponseUsage<'a>>,
     #[serde(flatten)]
     asked: &'a Asked,

@@ -6,9 +6,10 @@ use chainference_protocol::Message;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::store::Responses;
+use super::store::OwnResponses;
 
-/// The fields of a response that its request determines, in the schema's words. None is left out.
+/// The fields of a response that its request determines, in the schema's words. What may be null is
+/// not left out.
 #[derive(PartialEq, Serialize)]
 pub struct Asked {
     pub(super) background: bool,
@@ -18,8 +19,10 @@ pub struct Asked {
     pub(super) metadata: BTreeMap<String, String>,
     pub(super) parallel_tool_calls: bool,
     pub(super) previous_response_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) prompt_cache_key: Option<String>,
     pub(super) reasoning: Reasoning,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) safety_identifier: Option<String>,
     pub(super) service_tier: &'static str,
     pub(super) store: bool,
@@ -30,6 +33,7 @@ pub struct Asked {
     pub(super) top_logprobs: u32,
     pub(super) top_p: Option<f32>,
     pub(super) truncation: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) user: Option<String>,
     /// Whether each token's probability is told.
     #[serde(skip)]
@@ -48,7 +52,7 @@ pub(super) struct Reasoning {
 /// Where a response is kept, and what was said before it.
 #[derive(PartialEq)]
 pub(super) struct Keep {
-    pub responses: Responses,
+    pub responses: OwnResponses,
     pub conversation: Vec<Message>,
 }
 

@@ -28,7 +28,7 @@ use asked::{Keep, Reasoning, Verbatim};
 pub(super) use answer::response;
 pub use asked::Asked;
 pub(super) use events::{ResponseEvents, failed};
-pub use store::Responses;
+pub use store::{OwnResponses, Responses};
 
 /// What only responses have; the rest is in [`DecodingRequest`].
 #[derive(Deserialize, ToSchema)]
@@ -111,7 +111,7 @@ struct ReasoningRequest {
 /// # Errors
 /// [`RequestError`], for a body that is not JSON, of a wrong type or value, or that asks for what
 /// no worker offers.
-pub fn parse_response(body: &[u8], stored: Option<&Responses>) -> Result<Call, RequestError> {
+pub fn parse_response(body: &[u8], stored: Option<&OwnResponses>) -> Result<Call, RequestError> {
     let mut request: ResponseRequest = read(body)?;
     let decoding: DecodingRequest = read(body)?;
     refused::check(refused::RESPONSE, body)?;
@@ -136,7 +136,7 @@ pub fn parse_response(body: &[u8], stored: Option<&Responses>) -> Result<Call, R
 }
 
 /// Whether the response is stored: as the client wishes, where it can be.
-fn store(asked: Option<bool>, stored: Option<&Responses>) -> Result<bool, RequestError> {
+fn store(asked: Option<bool>, stored: Option<&OwnResponses>) -> Result<bool, RequestError> {
     match (asked, stored) {
         (Some(true), None) => Err(RequestError::unsupported("store", NOT_STORED)),
         (asked, Some(_)) => Ok(asked.unwrap_or(true)),
@@ -148,7 +148,7 @@ const NOT_STORED: &str = "this gateway stores no responses. Send the whole conve
                           or start the gateway with '--store-responses true'.";
 
 /// The conversation that the response goes on from.
-fn before(id: Option<&str>, stored: Option<&Responses>) -> Result<Vec<Message>, RequestError> {
+fn before(id: Option<&str>, stored: Option<&OwnResponses>) -> Result<Vec<Message>, RequestError> {
     let param = "previous_response_id";
     let Some(id) = id else { return Ok(Vec::new()) };
     let stored = stored.ok_or_else(|| RequestError::unsupported(param, NOT_STORED))?;

@@ -17,8 +17,18 @@ pub struct Responses(Arc<Mutex<Kept>>);
 
 #[derive(Default)]
 struct Kept {
-    responses: VecDeque<Stored>,
+    responses: VecDeque<(Owner, Stored)>,
     bytes: usize,
+}
+
+/// Whose responses: the hash of the key that they were made with.
+pub type Owner = [u8; 32];
+
+/// One key's responses; no other key sees them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OwnResponses {
+    all: Responses,
+    owner: Owner,
 }
 
 /// One response, and the conversation up to its end.
@@ -44,6 +54,17 @@ impl PartialEq for Responses {
 }
 
 impl Responses {
+    pub fn of(&self, owner: Owner) -> OwnResponses {
+        OwnResponses { all: self.clone(), owner }
+    }
+
+    /// No step in between leaves it half changed, so that a panic elsewhere spoils nothing.
+    fn lock(&self) -> MutexGuard<'_, Kept> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl OwnResponses {
     /// A stored response's JSON.
     pub fn json(&self, id: &str) -> Option<String> {
         self.find(id, |stored| stored.json.clone())
@@ -51,8 +72,8 @@ impl Responses {
 
     /// Forgets a response; says whether it was there.
     pub fn forget(&self, id: &str) -> bool {
-        let mut kept = self.lock();
-        let Some(at) = kept.responses.iter().position(|stored| stored.id == id) else {
+        let mut kept = self.all.lock();
+        let Some(at) = kept.responses.iter().position(|one| self.is(one, id)) else {
             return false;
         };
         kept.remove(at);
@@ -65,9 +86,9 @@ impl Responses {
 
     /// Keeps one, and lets go of the oldest where there are too many.
     pub(super) fn keep(&self, stored: Stored) {
-        let mut kept = self.lock();
+        let mut kept = self.all.lock();
         kept.bytes = kept.bytes.saturating_add(stored.bytes());
-        kept.responses.push_back(stored);
+        kept.responses.push_back((self.owner, stored));
         while kept.responses.len() > limits::STORED_RESPONSES_MAX
             || kept.bytes > limits::STORED_BYTES_MAX
         {
@@ -76,18 +97,18 @@ impl Responses {
     }
 
     fn find<T>(&self, id: &str, take: impl Fn(&Stored) -> T) -> Option<T> {
-        self.lock().responses.iter().find(|stored| stored.id == id).map(take)
+        let kept = self.all.lock();
+        kept.responses.iter().find(|one| self.is(one, id)).map(|(_, stored)| take(stored))
     }
 
-    /// No step in between leaves it half changed, so that a panic elsewhere spoils nothing.
-    fn lock(&self) -> MutexGuard<'_, Kept> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn is(&self, (owner, stored): &(Owner, Stored), id: &str) -> bool {
+        *owner == self.owner && stored.id == id
     }
 }
 
 impl Kept {
     fn remove(&mut self, at: usize) {
-        if let Some(stored) = self.responses.remove(at) {
+        if let Some((_, stored)) = self.responses.remove(at) {
             self.bytes = self.bytes.saturating_sub(stored.bytes());
         }
     }
@@ -112,7 +133,7 @@ mod tests {
 
     #[test]
     fn the_oldest_responses_make_room() {
-        let responses = Responses::default();
+        let responses = Responses::default().of([1; 32]);
         for id in 0..=limits::STORED_RESPONSES_MAX {
             responses.keep(stored(id, 1));
         }
@@ -125,10 +146,19 @@ mod tests {
 
     #[test]
     fn a_forgotten_response_is_gone() {
-        let responses = Responses::default();
+        let responses = Responses::default().of([1; 32]);
         responses.keep(stored(1, 1));
         assert!(responses.forget("resp_1") && !responses.forget("resp_1"));
         assert!(responses.json("resp_1").is_none());
-        assert_eq!(responses.lock().bytes, 0);
+        assert_eq!(responses.all.lock().bytes, 0);
+    }
+
+    #[test]
+    fn no_key_sees_what_another_has_stored() {
+        let all = Responses::default();
+        let (mine, other) = (all.of([1; 32]), all.of([2; 32]));
+        mine.keep(stored(1, 1));
+        assert!(other.json("resp_1").is_none() && other.conversation("resp_1").is_none());
+        assert!(!other.forget("resp_1") && mine.json("resp_1").is_some());
     }
 }

