@@ -52,12 +52,16 @@ enum Told<'a> {
 }
 
 #[derive(Serialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
+#[serde(tag = "type")]
 enum Piece<'a> {
-    ThinkingDelta { thinking: &'a str },
-    SignatureDelta { signature: &'static str },
-    TextDelta { text: &'a str },
-    InputJsonDelta { partial_json: &'a str },
+    #[serde(rename = "thinking_delta")]
+    Thinking { thinking: &'a str },
+    #[serde(rename = "signature_delta")]
+    Signature { signature: &'static str },
+    #[serde(rename = "text_delta")]
+    Text { text: &'a str },
+    #[serde(rename = "input_json_delta")]
+    InputJson { partial_json: &'a str },
 }
 
 #[derive(Serialize)]
@@ -101,7 +105,7 @@ impl MessageEvents {
                 }
                 Step::Closed(at) => {
                     if let Some(Block::Reasoning(_)) = self.blocks.get(at) {
-                        let delta = Piece::SignatureDelta { signature: "" };
+                        let delta = Piece::Signature { signature: "" };
                         events.push(event(&Told::ContentBlockDelta { index: at, delta }));
                     }
                     events.push(event(&Told::ContentBlockStop { index: at }));
@@ -127,9 +131,9 @@ fn opened(index: usize, block: &Block) -> StreamEvent {
 
 fn grew(index: usize, block: &Block, piece: &str) -> StreamEvent {
     let delta = match block {
-        Block::Reasoning(_) => Piece::ThinkingDelta { thinking: piece },
-        Block::Text { .. } => Piece::TextDelta { text: piece },
-        Block::Call(_) => Piece::InputJsonDelta { partial_json: piece },
+        Block::Reasoning(_) => Piece::Thinking { thinking: piece },
+        Block::Text { .. } => Piece::Text { text: piece },
+        Block::Call(_) => Piece::InputJson { partial_json: piece },
     };
     event(&Told::ContentBlockDelta { index, delta })
 }
