@@ -246,6 +246,7 @@ fn gateway_options(
     options.commitment = commitment(settings);
     options.allow_private_endpoints =
         given.allow_private_endpoints.unwrap_or(settings.embedded_chain());
+    options.store_responses = given.store_responses.unwrap_or(false);
     Ok(options)
 }
 

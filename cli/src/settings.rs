@@ -76,6 +76,9 @@ pub struct GatewaySettings {
     /// Call workers on private addresses too [default: only on the embedded chain]
     #[arg(long, env = "CHAINFERENCE_ALLOW_PRIVATE_ENDPOINTS", value_name = "BOOL")]
     pub allow_private_endpoints: Option<bool>,
+    /// Keep responses in memory, so that `previous_response_id` works [default: false]
+    #[arg(long, env = "CHAINFERENCE_STORE_RESPONSES", value_name = "BOOL")]
+    pub store_responses: Option<bool>,
 }
 
 #[derive(Args, Debug, Default, Clone, PartialEq, Serialize, Deserialize)]

@@ -15,6 +15,7 @@ mod limits;
 mod metrics;
 mod middleware;
 mod openai;
+mod openapi;
 mod options;
 mod router;
 mod routes;
@@ -65,15 +66,23 @@ pub async fn run(options: Options, shutdown: CancellationToken) -> Result<(), Ga
     let settlement = assemble(&options, key, ledger, &background).await?;
     let services = TaskTracker::new();
     services.spawn(settlement.clone().sweep_until(background.clone()));
+    let sockets = TaskTracker::new();
     let app = App {
         settlement: settlement.clone(),
         api_key,
         permits: Arc::new(Semaphore::new(options.concurrency_max)),
         body_bytes_max: options.body_bytes_max,
+        responses: options.store_responses.then(openai::Responses::default),
         metrics,
+        sockets: sockets.clone(),
     };
     tracing::info!(%address, vault = %settlement.vault, "the gateway is ready");
     server::serve(listener, router::router(app), shutdown).await;
+    // Their connections are no requests any more, and were not waited for.
+    sockets.close();
+    if tokio::time::timeout(limits::DRAIN_DEADLINE, sockets.wait()).await.is_err() {
+        tracing::warn!("some WebSockets were cut: their answers did not end in time");
+    }
     drain(settlement, services, background).await;
     Ok(())
 }

@@ -43,6 +43,10 @@ pub const EMBEDDING_INPUTS_MAX: usize = 2_048;
 /// The length of a completion that names none.
 pub const COMPLETION_TOKENS: u32 = 16;
 
+/// Responses that are kept for later ones to go on from, where an operator wants that.
+pub const STORED_RESPONSES_MAX: usize = 1_024;
+pub const STORED_BYTES_MAX: usize = 64 * 1024 * 1024;
+
 /// What a chat template may add to the text of the messages, in tokens: once, and per message.
 pub const TEMPLATE_TOKENS: u64 = 512;
 pub const TEMPLATE_TOKENS_PER_MESSAGE: u64 = 32;

@@ -26,6 +26,8 @@ pub struct Options {
     /// Requests in progress, streams included; more are answered with 429.
     pub concurrency_max: usize,
     pub body_bytes_max: usize,
+    /// Whether responses are kept, in memory, so that later ones can go on from them.
+    pub store_responses: bool,
     /// A worker whose last heartbeat is older is held for dead.
     pub heartbeat_age_s_max: i64,
     /// Whether workers on private addresses are called: for an embedded chain, and for tests.
@@ -51,6 +53,7 @@ impl Options {
             ledger_path,
             concurrency_max: 256,
             body_bytes_max: 2 * 1024 * 1024,
+            store_responses: false,
             heartbeat_age_s_max: 120,
             allow_private_endpoints: false,
         }

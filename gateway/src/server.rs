@@ -57,7 +57,8 @@ fn spawn(
     let service = hyper::service::service_fn(move |request: Request<Incoming>| {
         router.clone().oneshot(request.map(Body::new))
     });
-    let connection = server.serve_connection(TokioIo::new(stream), service).into_owned();
+    let connection =
+        server.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
     let connection = graceful.watch(connection);
     tokio::spawn(async move {
         if let Err(error) = connection.await {

@@ -1,8 +1,8 @@
-//! `Authorization: Bearer sk-cf-…`
+//! `Authorization: Bearer sk-cf-…`, or `x-api-key: sk-cf-…` as Anthropic's clients send it.
 
 use axum::{
     extract::{Request, State},
-    http::{StatusCode, header},
+    http::{HeaderMap, StatusCode, header},
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -10,7 +10,7 @@ use axum::{
 use crate::{openai::ApiError, state::App};
 
 pub async fn require_key(State(app): State<App>, request: Request, next: Next) -> Response {
-    let presented = bearer(&request);
+    let presented = presented_key(request.headers());
     match presented {
         Some(key) if app.api_key.matches(key) => next.run(request).await,
         Some(_) => refuse("Incorrect API key provided.", "invalid_api_key"),
@@ -21,8 +21,13 @@ pub async fn require_key(State(app): State<App>, request: Request, next: Next) -
     }
 }
 
-fn bearer(request: &Request) -> Option<&str> {
-    let value = request.headers().get(header::AUTHORIZATION)?.to_str().ok()?;
+/// The key that a request came with, whether it is one or not.
+pub fn presented_key(headers: &HeaderMap) -> Option<&str> {
+    bearer(headers).or_else(|| headers.get("x-api-key")?.to_str().ok())
+}
+
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
     let (scheme, key) = value.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| key.trim())
 }

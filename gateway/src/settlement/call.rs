@@ -164,6 +164,7 @@ impl Call {
             job: prepared.job.id(),
             worker: candidate.worker.to_string(),
             model: candidate.model.clone(),
+            tokens_in: 0,
             overhead,
         };
         self.relay(candidate, prepared, frames, started).await

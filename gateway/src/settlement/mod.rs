@@ -26,11 +26,15 @@ pub use worker::Workers;
 use std::sync::Arc;
 
 use chainference_chain::{Chain, ChainError, Keypair, Lamports, Pubkey};
+use chainference_protocol::CallRequest;
 use serde::Serialize;
 use tokio::sync::OnceCell;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{ledger::Ledger, routing::Directory};
+use crate::{
+    ledger::Ledger,
+    routing::{Directory, needs},
+};
 use job::LiveJobs;
 
 /// What all calls share. Cheap to clone.
@@ -81,6 +85,17 @@ impl Settlement {
     async fn job_rent(&self) -> Result<Lamports, ChainError> {
         let rent = || self.chain.rent_exempt(prepare::job_bytes());
         self.job_rent.get_or_try_init(rent).await.copied()
+    }
+
+    /// The most tokens that a call's prompt has, where some worker can serve it.
+    ///
+    /// # Errors
+    /// [`CallError::nobody`], where none can.
+    pub fn tokens_in_at_most(&self, request: &CallRequest) -> Result<u64, CallError> {
+        let needs = needs(&request.task);
+        let candidate = self.directory.pick(&request.model, needs, &[]);
+        candidate.map_err(|why| CallError::nobody(&request.model, why))?;
+        Ok(stake::bounds(&request.task, u32::MAX).tokens_in)
     }
 
     /// The vault's balance, as the client may use it.

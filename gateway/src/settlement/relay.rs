@@ -119,6 +119,9 @@ impl Relay<'_> {
         let told = match frame {
             Frame::Accepted { tokens_in, .. } => {
                 self.meter.accepted(tokens_in)?;
+                if let Some(started) = &mut self.started {
+                    started.tokens_in = tokens_in;
+                }
                 true
             }
             Frame::Delta(delta) => self.delta(delta).await?,
@@ -129,10 +132,10 @@ impl Relay<'_> {
                 }
                 true
             }
-            Frame::Finish { choice, reason, tokens_reasoning } => {
+            Frame::Finish { choice, reason, tokens_reasoning, stop } => {
                 self.pieces.finished(choice)?;
                 self.tokens_reasoning = self.tokens_reasoning.saturating_add(tokens_reasoning);
-                self.tell(Event::Finished { choice, reason }).await
+                self.tell(Event::Finished { choice, reason, stop }).await
             }
             Frame::Embedding { index, vector } => {
                 self.pieces.embedding(index, &vector)?;

@@ -202,8 +202,8 @@ impl Answer {
             match next {
                 Next::Changed => {}
                 Next::Event(Some(Ok(Event::Delta(delta)))) => held = Some(delta),
-                Next::Event(Some(Ok(Event::Finish { choice, reason, tokens_reasoning }))) => {
-                    self.finish_choice(choice, reason, tokens_reasoning).await?;
+                Next::Event(Some(Ok(Event::Finish { choice, reason, tokens_reasoning, stop }))) => {
+                    self.finish_choice(choice, reason, tokens_reasoning, stop).await?;
                 }
                 Next::Event(Some(Ok(Event::Embedding { index, vector }))) => {
                     self.vector(index, vector, &mut changes).await?;
@@ -279,15 +279,16 @@ impl Answer {
         choice: u32,
         reason: FinishReason,
         tokens_reasoning: u64,
+        stop: Option<String>,
     ) -> Result<(), Break> {
         self.open.remove(&choice);
-        self.send(&Frame::Finish { choice, reason, tokens_reasoning }).await
+        self.send(&Frame::Finish { choice, reason, tokens_reasoning, stop }).await
     }
 
     /// The stake is used: answers that are not complete end here.
     async fn cut(&mut self) -> Result<(), Break> {
         for choice in std::mem::take(&mut self.open) {
-            self.finish_choice(choice, FinishReason::Length, 0).await?;
+            self.finish_choice(choice, FinishReason::Length, 0, None).await?;
         }
         self.end(0).await
     }
