@@ -16,6 +16,7 @@ use tokio::time::Instant;
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// … and where another can be asked instead.
 const REQUEST_TIMEOUT_OF_SEVERAL: Duration = Duration::from_secs(4);
+const ASK_AGAIN_WITHIN: Duration = Duration::from_secs(1);
 const FIRST_REST: Duration = Duration::from_secs(1);
 const LONGEST_REST: Duration = Duration::from_secs(30);
 
@@ -67,9 +68,13 @@ impl RpcSender for Failover {
         request: RpcRequest,
         params: serde_json::Value,
     ) -> RpcResult<serde_json::Value> {
-        let order = order(&self.health(), self.began.elapsed());
+        let began = self.began.elapsed();
+        let order = order(&self.health(), began);
         let mut last = None;
-        for at in order {
+        // What was lost on the way is asked for once more, unless it took long to be missed.
+        let is_soon = |at: &(usize, bool)| !at.1 || self.began.elapsed() - began < ASK_AGAIN_WITHIN;
+        let twice = order.iter().map(|at| (*at, false)).chain(order.iter().map(|at| (*at, true)));
+        for (at, _) in twice.take_while(is_soon) {
             let Some(node) = self.nodes.get(at) else { continue };
             match node.send(request, params.clone()).await {
                 Err(error) if is_the_nodes(&error) => {

@@ -84,8 +84,8 @@ impl Account {
 
     /// The job's totals, over all its calls.
     pub fn vouched(&self) -> Totals {
-        let live = self.live.values().map(|share| share.vouched);
-        live.fold(Some(self.settled), |sum, share| plus(sum?, share)).unwrap_or(self.settled)
+        let mut live = self.live.values().map(|share| share.vouched);
+        live.try_fold(self.settled, plus).unwrap_or(self.settled)
     }
 
     /// What these totals add to the cost of the calls that have ended: a job's cost is rounded, and
@@ -130,8 +130,8 @@ impl Account {
     }
 
     fn committed(&self) -> Option<Totals> {
-        let live = self.live.values().map(|share| share.bounds);
-        live.fold(Some(self.settled), |sum, bounds| plus(sum?, bounds))
+        let mut live = self.live.values().map(|share| share.bounds);
+        live.try_fold(self.settled, plus)
     }
 }
 

@@ -257,6 +257,8 @@ impl From<SubmitError> for CallError {
     fn from(error: SubmitError) -> Self {
         match error {
             SubmitError::Unreachable(error) => error.into(),
+            // No worker's fault: the chain was too slow to take it.
+            SubmitError::Expired => Self::ChainAway(error.to_string()),
             other => Self::Refused(other.to_string()),
         }
     }

@@ -163,3 +163,42 @@ fn a_client_that_leaves_a_session_harms_no_other_call() {
     assert_eq!(before.vault - after.vault, jobs.iter().map(|job| number(job, "paid")).sum::<u64>());
     assert_eq!(after.total(), before.total());
 }
+
+#[test]
+fn a_jobs_whole_story_is_told_and_a_reader_may_leave_early() {
+    let market = Market::new();
+    let answer = ask(&market, &chat(QUESTION, json!({"max_tokens": 24})));
+    let id = answer["usage"]["chainference"]["job"].as_str().expect("a job").to_owned();
+    market.await_job("settled", 30);
+    let story = market.json(&["jobs", "--json", "show", &id[..8]]);
+    assert_eq!((&story["id"], &story["status"]), (&json!(id), &json!("settled")));
+    assert_eq!(story["terms"]["stake"], story["stake"]);
+    assert_eq!(story["calls_made"][0]["id"], answer["id"]);
+    let usage = &answer["usage"];
+    let totals = (&usage["prompt_tokens"], &usage["completion_tokens"]);
+    let list = |name: &str| story[name].as_array().expect("a list").clone();
+    let last = list("vouchers").pop().expect("a voucher");
+    assert_eq!((&last["tokens_in"], &last["tokens_out"]), totals);
+    let receipts = list("receipts");
+    let end = receipts.iter().find(|receipt| receipt["kind"] == "end").expect("the last receipt");
+    assert_eq!((&end["tokens_in"], &end["tokens_out"]), totals);
+    assert!(receipts.iter().all(|receipt| receipt["problem"].is_null()), "{receipts:?}");
+    let sent = list("transactions");
+    assert_eq!((&sent[0]["kind"], &sent[0]["status"]), (&json!("publish"), &json!("landed")));
+    let fees: u64 = sent.iter().map(|sent| number(sent, "fee")).sum();
+    assert_eq!(fees, number(&story, "fees"));
+    let text = market.place.run(&["jobs", "show", &id]);
+    let text = String::from_utf8_lossy(&text.stdout).into_owned();
+    for word in ["session_key", "publish", "landed", "accepted", "good", "serve_until_unix_s"] {
+        assert!(text.contains(word), "no {word}: {text}");
+    }
+
+    let binary = chainference_e2e::binary("chainference");
+    let piped = format!("set -o pipefail; {} jobs | {{ exec <&-; sleep 1; }}", binary.display());
+    let output = std::process::Command::new("bash")
+        .args(["-c", &piped])
+        .env("CHAINFERENCE_HOME", market.place.home())
+        .output()
+        .expect("bash");
+    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+}

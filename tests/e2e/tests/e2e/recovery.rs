@@ -127,6 +127,8 @@ fn gateway_killed_while_it_leaves_a_dead_worker_gets_every_stake_back_once() {
     });
     let worker = market.part("worker");
     process::send(worker, Signal::SIGSTOP);
+    // Orderly it would finish its jobs at once.
+    gateway.send(Signal::SIGKILL);
     drop(gateway);
     for mut call in calls {
         let _ = call.wait();
