@@ -83,6 +83,9 @@ pub const SWEEP_CONCURRENCY: usize = 8;
 /// Lamports that a signature costs on Solana.
 pub const FEE_PER_SIGNATURE: u64 = 5_000;
 
+/// A client that lets a piece wait for so long gets no company in its session.
+pub const SLOW_CLIENT: Duration = Duration::from_secs(1);
+
 /// What a job of its own costs a call in fees, the worker's claim included.
 pub const CALL_FEES: Lamports = Lamports(25_000);
 /// Fees are small beside a call that costs so many times as much.

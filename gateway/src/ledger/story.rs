@@ -67,6 +67,21 @@ pub struct TransactionLine {
     pub created_at: i64,
 }
 
+const CALLS: &str = "SELECT id, status, tokens_in, tokens_out, error, started_at, ended_at
+    FROM calls WHERE job = ? ORDER BY started_at, id";
+const VOUCHERS: &str = "SELECT tokens_in, tokens_out, signature, created_at
+    FROM vouchers WHERE job = ? ORDER BY tokens_in, tokens_out";
+const RECEIPTS: &str =
+    "SELECT call, call_id, kind, tokens_in, tokens_out, frames, signature, problem,
+        created_at
+    FROM receipts WHERE job = ? ORDER BY call, tokens_in, tokens_out, kind";
+const TRANSACTIONS: &str = "SELECT * FROM (
+        SELECT job, signature, kind, status, fee, NULL AS amount, error, created_at
+        FROM transactions
+        UNION ALL
+        SELECT job, signature, 'top-up', status, fee, amount, error, created_at FROM top_ups
+    ) AS sent WHERE job = ? ORDER BY created_at";
+
 impl Ledger {
     /// The story of the job whose id begins so; the newest, where several do.
     ///
@@ -85,40 +100,10 @@ impl Ledger {
         Ok(Some(JobStory {
             summary,
             terms: serde_json::from_str(&terms).unwrap_or(Value::Null),
-            calls_made: self
-                .lines(
-                    "SELECT id, status, tokens_in, tokens_out, error, started_at, ended_at
-                     FROM calls WHERE job = ? ORDER BY started_at, id",
-                    &job,
-                )
-                .await?,
-            vouchers: self
-                .lines(
-                    "SELECT tokens_in, tokens_out, signature, created_at FROM vouchers
-                     WHERE job = ? ORDER BY tokens_in, tokens_out",
-                    &job,
-                )
-                .await?,
-            receipts: self
-                .lines(
-                    "SELECT call, call_id, kind, tokens_in, tokens_out, frames, signature, problem,
-                            created_at
-                     FROM receipts WHERE job = ? ORDER BY call, tokens_in, tokens_out, kind",
-                    &job,
-                )
-                .await?,
-            transactions: self
-                .lines(
-                    "SELECT * FROM (
-                         SELECT job, signature, kind, status, fee, NULL AS amount, error, created_at
-                         FROM transactions
-                         UNION ALL
-                         SELECT job, signature, 'top-up', status, fee, amount, error, created_at
-                         FROM top_ups
-                     ) AS sent WHERE job = ? ORDER BY created_at",
-                    &job,
-                )
-                .await?,
+            calls_made: self.lines(CALLS, &job).await?,
+            vouchers: self.lines(VOUCHERS, &job).await?,
+            receipts: self.lines(RECEIPTS, &job).await?,
+            transactions: self.lines(TRANSACTIONS, &job).await?,
         }))
     }
 

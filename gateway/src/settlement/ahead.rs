@@ -243,7 +243,8 @@ impl Settlement {
         };
         let opening = self.sessions.opening(offer);
         let Ok(_turn) = opening.try_lock() else { return };
-        let cost = Lamports(session.job().terms.stake / limits::SESSION_CALLS);
+        let least = candidate.prices.charge_min.max(1);
+        let cost = Lamports((session.job().terms.stake / limits::SESSION_CALLS).max(least));
         match self.open_session(candidate, cost).await {
             Ok(_) => {
                 let old = self.sessions.take_if(|open| open.job().address == session.job().address);

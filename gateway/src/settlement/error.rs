@@ -109,6 +109,11 @@ impl CallError {
         matches!(code, ErrorCode::UnknownJob | ErrorCode::Unpaid | ErrorCode::TermsRefused)
     }
 
+    /// Whether the worker doesn't like the terms.
+    pub fn is_about_terms(&self) -> bool {
+        matches!(self, Self::Worker(refusal) if refusal.code == ErrorCode::TermsRefused)
+    }
+
     /// Whether the worker said no before it did anything.
     pub fn is_refusal(&self) -> bool {
         matches!(self, Self::Worker(_))

@@ -116,8 +116,11 @@ impl Settlement {
         {
             return Ok(lease);
         }
-        let session = self.open_session(asked.candidate, cost).await?;
-        session.lease(bounds, false).ok_or_else(no_room)
+        match self.open_session(asked.candidate, cost).await {
+            // It takes no job of that length or size; one for this call may do.
+            Err(error) if error.is_about_terms() => self.lease_new(asked, bounds, cost).await,
+            opened => opened?.lease(bounds, false).ok_or_else(no_room),
+        }
     }
 
     /// Opens a session that has room for many calls like one of this cost, as far as money allows.

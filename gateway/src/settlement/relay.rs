@@ -27,17 +27,8 @@ impl Call {
         frames: Frames,
         started: Started,
     ) -> Attempt {
-        let (job, operator) = (lease.job().wire_address(), lease.job().terms.operator);
-        let mut relay = Relay {
-            call: self,
-            meter: Meter::new(lease.bounds),
-            receipts: Receipts::new(job, lease.call, operator, lease.is_alone()),
-            lease,
-            pieces: Pieces::new(&self.request.task, candidate.context_tokens),
-            started: Some(started),
-            tokens_reasoning: 0,
-            frames,
-        };
+        let pieces = Pieces::new(&self.request.task, candidate.context_tokens);
+        let mut relay = Relay::new(self, lease, pieces, frames, started);
         let outcome = relay.run().await;
         let Relay { started, mut meter, receipts, lease, frames, .. } = relay;
         // Nothing more is wanted from the worker: its connection ends here.
@@ -103,7 +94,21 @@ struct Relay<'a> {
     frames: Frames,
 }
 
-impl Relay<'_> {
+impl<'a> Relay<'a> {
+    fn new(call: &'a Call, lease: Lease, pieces: Pieces, frames: Frames, started: Started) -> Self {
+        let (job, operator) = (lease.job().wire_address(), lease.job().terms.operator);
+        Self {
+            call,
+            meter: Meter::new(lease.bounds),
+            receipts: Receipts::new(job, lease.call, operator, lease.is_alone()),
+            lease,
+            pieces,
+            started: Some(started),
+            tokens_reasoning: 0,
+            frames,
+        }
+    }
+
     /// Relays until the answer is complete or the client has left.
     async fn run(&mut self) -> Result<(), CallError> {
         let mut tick = interval(limits::VOUCH_INTERVAL);
@@ -206,7 +211,13 @@ impl Relay<'_> {
 
     /// Tells the client, first of all whose answer follows; `false` where it has left.
     async fn tell(&mut self, event: Event) -> bool {
-        self.start().await && self.call.tell(event).await
+        let began = Instant::now();
+        let told = self.start().await && self.call.tell(event).await;
+        // What a slow client has not taken fills the credit window that it shares with other calls.
+        if began.elapsed() > limits::SLOW_CLIENT && !self.lease.is_alone() {
+            self.lease.session.close();
+        }
+        told
     }
 
     /// Tells the client whose answer follows, once.

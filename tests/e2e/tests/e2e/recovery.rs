@@ -3,7 +3,10 @@
 //!
 //! `CHAINFERENCE_CRASH_SEEDS` says how often each point is met, each time at a later pass.
 
-use std::{os::unix::process::ExitStatusExt, process::ExitStatus};
+use std::{
+    os::unix::process::ExitStatusExt,
+    process::{Child, Command, ExitStatus, Stdio},
+};
 
 use chainference_e2e::{
     client::{QUESTION, chat, curl},
@@ -106,19 +109,7 @@ fn gateway_killed_while_it_leaves_a_dead_worker_gets_every_stake_back_once() {
     let before = stranger.purse();
     let gateway = stranger.start("strict", &[], &[]);
     gateway.await_ready(&stranger);
-    let calls: Vec<_> = (0..3)
-        .map(|_| {
-            let body = chat("Tell me a long story.", json!({"stream": true, "max_tokens": 1500}));
-            std::process::Command::new("curl")
-                .args(["-sN", "--max-time", "60"])
-                .arg(format!("{}/chat/completions", stranger.place.base_url()))
-                .args(["-H", &format!("authorization: Bearer {}", stranger.place.key())])
-                .args(["-H", "content-type: application/json", "-d", &body.to_string()])
-                .stdout(std::process::Stdio::null())
-                .spawn()
-                .expect("curl")
-        })
-        .collect();
+    let calls: Vec<Child> = (0..3).map(|_| stream(&stranger)).collect();
     let count =
         |status: &str| stranger.place.jobs().iter().filter(|job| job["status"] == status).count();
     eventually("three calls run", 60, || {
@@ -133,27 +124,39 @@ fn gateway_killed_while_it_leaves_a_dead_worker_gets_every_stake_back_once() {
     for mut call in calls {
         let _ = call.wait();
     }
-    for point in ["finish stored", "finish sent"] {
-        let mut armed = stranger.start("strict", &[], &[(VARIABLE, point)]);
-        let status = eventually("it died", 90, || armed.ended());
-        assert_eq!(status.signal(), Some(SIGABRT), "{point}: {status}");
-    }
+    ["finish stored", "finish sent"].into_iter().for_each(|point| die_at(&stranger, point));
     let again = stranger.start("strict", &[], &[]);
     eventually("all three are finished", 90, || {
         (count("ended") == 3 && finished(&stranger) == 3).then_some(())
     });
     again.stop();
     market.time_travel(700);
-    for point in ["expire stored", "expire sent"] {
-        let mut armed = stranger.start("strict", &[], &[(VARIABLE, point)]);
-        let status = eventually("it died", 90, || armed.ended());
-        assert_eq!(status.signal(), Some(SIGABRT), "{point}: {status}");
-    }
+    ["expire stored", "expire sent"].into_iter().for_each(|point| die_at(&stranger, point));
     let again = stranger.start("strict", &[], &[]);
     let jobs = stranger.audit(before, 90);
     assert_eq!((jobs.len(), again.stop().success()), (3, true));
     assert_eq!(stranger.purse().vault, before.vault, "nothing was claimed");
     process::send(worker, Signal::SIGCONT);
+}
+
+/// A long answer that nobody reads, in the background.
+fn stream(stranger: &Stranger<'_>) -> Child {
+    let body = chat("Tell me a long story.", json!({"stream": true, "max_tokens": 1500}));
+    Command::new("curl")
+        .args(["-sN", "--max-time", "60"])
+        .arg(format!("{}/chat/completions", stranger.place.base_url()))
+        .args(["-H", &format!("authorization: Bearer {}", stranger.place.key())])
+        .args(["-H", "content-type: application/json", "-d", &body.to_string()])
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("curl")
+}
+
+/// A gateway that has nothing to do but to end jobs, until it dies of that.
+fn die_at(stranger: &Stranger<'_>, point: &str) {
+    let mut armed = stranger.start("strict", &[], &[(VARIABLE, point)]);
+    let status = eventually("it died", 90, || armed.ended());
+    assert_eq!(status.signal(), Some(SIGABRT), "{point}: {status}");
 }
 
 /// How many of its jobs may be claimed only for the grace period from now on.
