@@ -19,6 +19,7 @@ use super::{
     pool::{Command, Line, Policy, Pool, Ready},
     prepare::NewStake,
     session::Session,
+    tending::Need,
 };
 use crate::{limits, routing::Candidate};
 
@@ -209,28 +210,19 @@ impl Settlement {
         self.end_sessions(self.sessions.take_if(|_| true));
     }
 
-    /// Ends sessions that are old, closed or idle, adds to the stake of those that are nearly used,
-    /// and opens the successor of one that goes on being called.
+    /// Gives each open session what it needs.
     fn tend_sessions(&self) {
         let now_unix_s = (self.ahead.clock.0)();
-        let left_s = |session: &Session| session.job().terms.serve_until_unix_s - now_unix_s;
-        let is_over = |session: &Session| {
-            left_s(session) < limits::SERVE_S_MIN
-                || !session.account().is_open()
-                || session.idle_for() > limits::SESSION_IDLE
-        };
-        self.end_sessions(self.sessions.take_if(is_over));
+        self.end_sessions(
+            self.sessions.take_if(|one| one.standing(now_unix_s).needs() == Need::End),
+        );
         for (offer, session) in self.sessions.all() {
-            let (used, stake) = {
-                let account = session.account();
-                (account.used(), account.stake())
-            };
-            let is_young = left_s(&session) > limits::SESSION_RENEW_S;
-            let is_nearly_used = used.0 > stake.0 / 4 * 3;
-            if is_nearly_used && is_young {
-                self.tasks.spawn(self.clone().top_up(session));
-            } else if !is_young && self.sessions.count(offer) == 1 {
-                self.tasks.spawn(self.clone().succeed(offer, session));
+            match session.standing(now_unix_s).needs() {
+                Need::Stake => drop(self.tasks.spawn(self.clone().top_up(session))),
+                Need::Successor if self.sessions.count(offer) == 1 => {
+                    self.tasks.spawn(self.clone().succeed(offer, session));
+                }
+                Need::Nothing | Need::End | Need::Successor => {}
             }
         }
     }

@@ -1,6 +1,6 @@
 //! Paying for calls: from the stake to the last lamport back.
 //!
-//! The rules are pure and apart ([`stake`], [`meter`], [`account`], [`pool`], [`next`]); this shell
+//! The rules are pure and apart ([`stake`], [`meter`], [`account`], [`pool`], [`tending`], [`next`]); this shell
 //! loads, sends, stores.
 //! Order everywhere: store the intent, send it, store what came of it.
 
@@ -24,6 +24,7 @@ mod relay;
 mod session;
 mod stake;
 mod sweeper;
+mod tending;
 mod top_up;
 mod typical;
 mod worker;

@@ -15,6 +15,7 @@ use super::{
     CallError, Settlement,
     account::Account,
     job::{Job, LiveJob, stored},
+    tending::Standing,
 };
 use crate::{clock::now_unix_ms, failpoint, limits};
 
@@ -79,9 +80,17 @@ impl Session {
         lock(&self.0.account)
     }
 
-    /// For how long no call has used it; nothing while one does.
-    pub fn idle_for(&self) -> Duration {
-        if self.account().is_idle() { lock(&self.0.idle_since).elapsed() } else { Duration::ZERO }
+    /// How it stands at this time of the chain.
+    pub fn standing(&self, now_unix_s: i64) -> Standing {
+        let account = self.account();
+        let since = *lock(&self.0.idle_since);
+        Standing {
+            left_s: self.0.job.terms.serve_until_unix_s.saturating_sub(now_unix_s),
+            is_open: account.is_open(),
+            idle_for: if account.is_idle() { since.elapsed() } else { Duration::ZERO },
+            used: account.used(),
+            stake: account.stake(),
+        }
     }
 
     /// Whoever gets this may add stake: one at a time.

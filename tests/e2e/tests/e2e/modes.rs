@@ -192,19 +192,3 @@ fn a_jobs_whole_story_is_told_and_a_reader_may_leave_early() {
         .expect("bash");
     assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
 }
-
-#[test]
-fn a_session_is_followed_by_another_before_its_time_is_over() {
-    let market = Place::new().with(&["--mode", "session"]).start();
-    let body = chat(QUESTION, json!({"max_tokens": 8}));
-    let first = ask(&market, &body)["usage"]["chainference"]["job"].clone();
-    // It is served for 3,000 s. The worker must show that it lives before another job is made for it.
-    market.time_travel(2_500);
-    let next = eventually("its successor is there, and it has ended", 85, || {
-        let jobs = market.jobs();
-        let old = jobs.iter().find(|job| job["id"] == first)?;
-        let next = jobs.iter().find(|job| job["status"] == "locked")?;
-        (old["status"] == "settled" && next["id"] != first).then(|| next["id"].clone())
-    });
-    assert_eq!(ask(&market, &body)["usage"]["chainference"]["job"], next);
-}

@@ -41,7 +41,7 @@ const POINTS: [(&str, &str); 16] = [
 ];
 
 fn seeds() -> u32 {
-    std::env::var("CHAINFERENCE_CRASH_SEEDS").ok().and_then(|set| set.parse().ok()).unwrap_or(1)
+    std::env::var("CHAINFERENCE_CRASH_SEEDS").ok().and_then(|set| set.parse().ok()).unwrap_or(2)
 }
 
 fn ask(stranger: &Stranger<'_>, body: &Value) {
