@@ -8,6 +8,7 @@ mod home;
 mod jobs;
 mod models;
 mod outbox;
+mod output;
 mod progress;
 mod serve;
 mod settings;

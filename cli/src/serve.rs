@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use chainference_chain::{Abilities, Commitment, PROGRAM_ID, Pubkey, Signer};
+use chainference_chain::{Abilities, Commitment, Lamports, PROGRAM_ID, Pubkey, Signer};
 use chainference_worker::{
     Clients, Pricing,
     models::{Hub, ModelSource, ModelSourceError, ModelStore, Progress},
@@ -243,7 +243,11 @@ fn gateway_options(
         home.gateway_ledger(),
     );
     options.listen = given.listen();
+    options.chain_fallbacks = settings.fallbacks()?;
     options.commitment = commitment(settings);
+    options.mode = given.mode.map_or(options.mode, Into::into);
+    options.fees_matter = !settings.embedded_chain();
+    options.ahead_max = given.ahead_max.map_or(options.ahead_max, Lamports);
     options.allow_private_endpoints =
         given.allow_private_endpoints.unwrap_or(settings.embedded_chain());
     options.store_responses = given.store_responses.unwrap_or(false);

@@ -9,6 +9,7 @@
 
 mod clock;
 mod error;
+mod failpoint;
 mod keys;
 mod ledger;
 mod limits;
@@ -25,8 +26,9 @@ mod settlement;
 mod state;
 
 pub use error::{GatewayError, GatewayError as Error};
-pub use ledger::{JobStatus, JobSummary, Ledger, LedgerError};
+pub use ledger::{JobStatus, JobStory, JobSummary, Ledger, LedgerError};
 pub use options::Options;
+pub use settlement::Mode;
 
 use std::{sync::Arc, time::Duration};
 
@@ -66,6 +68,7 @@ pub async fn run(options: Options, shutdown: CancellationToken) -> Result<(), Ga
     let settlement = assemble(&options, key, ledger, &background).await?;
     let services = TaskTracker::new();
     services.spawn(settlement.clone().sweep_until(background.clone()));
+    services.spawn(settlement.clone().keep_ahead_until(background.clone()));
     let sockets = TaskTracker::new();
     let app = App {
         settlement: settlement.clone(),
@@ -93,19 +96,30 @@ async fn assemble(
     ledger: Ledger,
     background: &CancellationToken,
 ) -> Result<Settlement, GatewayError> {
-    let chain = Chain::new(options.chain.clone(), options.commitment);
+    let fallbacks = options.chain_fallbacks.clone();
+    let chain = Chain::with_fallbacks(options.chain.clone(), fallbacks, options.commitment);
     let admission = Admission {
         heartbeat_age_s_max: options.heartbeat_age_s_max,
         allow_private_endpoints: options.allow_private_endpoints,
     };
     let directory = Directory::start(chain.clone(), admission, background.clone()).await;
     let workers = Workers::new(options.allow_private_endpoints)?;
-    let vault = address::vault(&options.vault_owner);
-    Ok(Settlement::new(Parts { chain, ledger, directory, workers, key, vault }))
+    Ok(Settlement::new(Parts {
+        chain,
+        ledger,
+        directory,
+        workers,
+        key,
+        vault: address::vault(&options.vault_owner),
+        mode: options.mode,
+        fees_matter: options.fees_matter,
+        ahead_max: options.ahead_max,
+    }))
 }
 
 /// Calls first, then what moves jobs on, then the ledger: nothing is left half written.
 async fn drain(settlement: Settlement, services: TaskTracker, background: CancellationToken) {
+    settlement.retire();
     settlement.tasks.close();
     settlement.cut.cancel();
     let settled = tokio::time::timeout(limits::SETTLE_DEADLINE, settlement.tasks.wait()).await;

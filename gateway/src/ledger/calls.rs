@@ -55,6 +55,19 @@ impl Ledger {
         Ok(())
     }
 
+    /// The job that a running call uses now.
+    ///
+    /// # Errors
+    /// [`LedgerError::Database`]
+    pub async fn call_uses(&self, id: &str, job: &str) -> Result<(), LedgerError> {
+        sqlx::query("UPDATE calls SET job = ? WHERE id = ? AND status = 'running'")
+            .bind(job)
+            .bind(id)
+            .execute(&self.pool)
+            .await?;
+        Ok(())
+    }
+
     /// # Errors
     /// [`LedgerError::Database`]
     pub async fn end_call(

@@ -55,6 +55,9 @@ impl JobStatus {
     }
 }
 
+/// The row of `calls` that jobs name which are made for no call in particular. It is no call.
+pub const AHEAD: &str = "ahead";
+
 /// The secret that signs a job's vouchers, in base58. Never printed.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SessionKey(pub String);
@@ -70,7 +73,10 @@ impl fmt::Debug for SessionKey {
 pub struct NewJob {
     /// The job's address, in base58.
     pub id: String,
-    pub call_id: String,
+    /// The call that it is made for; `None` where it is made ahead of any.
+    pub call_id: Option<String>,
+    /// How calls come to it: `strict`, `per-call`, `session`.
+    pub mode: &'static str,
     pub model: String,
     pub quantisation: String,
     /// Address of the worker's record.
@@ -88,7 +94,6 @@ pub struct NewJob {
 #[derive(Clone, Debug)]
 pub struct JobRow {
     pub id: String,
-    pub call_id: String,
     pub status: JobStatus,
     pub worker: String,
     pub endpoint: String,
@@ -109,11 +114,11 @@ impl Ledger {
         sqlx::query(
             "INSERT INTO jobs (id, call_id, status, model, quantisation, worker, endpoint,
                  session_key, terms, open_slot, stake, price_in_per_mtok, price_out_per_mtok,
-                 charge_min, created_at, updated_at)
-             VALUES (?, ?, 'intended', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                 charge_min, mode, created_at, updated_at)
+             VALUES (?, ?, 'intended', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )
         .bind(&job.id)
-        .bind(&job.call_id)
+        .bind(job.call_id.as_deref().unwrap_or(AHEAD))
         .bind(&job.model)
         .bind(&job.quantisation)
         .bind(&job.worker)
@@ -125,6 +130,7 @@ impl Ledger {
         .bind(to_sql(job.prices.input_per_mtok)?)
         .bind(to_sql(job.prices.output_per_mtok)?)
         .bind(to_sql(job.prices.charge_min)?)
+        .bind(job.mode)
         .bind(now_ms)
         .bind(now_ms)
         .execute(&self.pool)
@@ -228,6 +234,20 @@ impl Ledger {
         .execute(&self.pool)
         .await?;
         expect_one(done.rows_affected(), job, "failed")
+    }
+
+    /// The job's stake has grown to this.
+    ///
+    /// # Errors
+    /// [`LedgerError`]
+    pub async fn restake_job(&self, job: &str, stake: Lamports) -> Result<(), LedgerError> {
+        sqlx::query("UPDATE jobs SET stake = ? WHERE id = ? AND stake < ?")
+            .bind(to_sql(stake.0)?)
+            .bind(job)
+            .bind(to_sql(stake.0)?)
+            .execute(&self.pool)
+            .await?;
+        Ok(())
     }
 
     /// Records something that is wrong with a job, without moving it on.

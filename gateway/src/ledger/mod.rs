@@ -5,12 +5,17 @@
 mod calls;
 mod jobs;
 mod read;
+mod receipts;
+mod story;
+mod top_ups;
 mod transactions;
 mod vouchers;
 
 pub use calls::CallEnd;
 pub use jobs::{JobRow, JobStatus, NewJob, SessionKey};
 pub use read::JobSummary;
+pub use receipts::StoredReceipt;
+pub use story::JobStory;
 pub use transactions::{StoredTransaction, TransactionKind, TransactionStatus};
 pub use vouchers::StoredVoucher;
 

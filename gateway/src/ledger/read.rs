@@ -4,13 +4,18 @@ use chainference_market::{Lamports, Prices};
 use serde::Serialize;
 use sqlx::{Row, sqlite::SqliteRow};
 
-use super::{JobRow, JobStatus, Ledger, LedgerError, SessionKey, from_sql};
+use super::{JobRow, JobStatus, Ledger, LedgerError, SessionKey, from_sql, jobs::AHEAD};
 
 /// What the outside may see of a job. Amounts are lamports.
 #[derive(Clone, Debug, Serialize)]
 pub struct JobSummary {
     pub id: String,
-    pub call: String,
+    /// The call that it was made for, if it was made for one.
+    pub call: Option<String>,
+    /// `strict`, `per-call` or `session`.
+    pub mode: String,
+    /// The calls that it carried.
+    pub calls: u64,
     pub status: JobStatus,
     pub model: String,
     pub quantisation: String,
@@ -61,7 +66,10 @@ impl Ledger {
         let rows = sqlx::query(
             "SELECT jobs.*,
                  (SELECT COALESCE(SUM(fee), 0) FROM transactions
-                  WHERE transactions.job = jobs.id AND transactions.status = 'landed') AS fees,
+                  WHERE transactions.job = jobs.id AND transactions.status = 'landed')
+               + (SELECT COALESCE(SUM(fee), 0) FROM top_ups
+                  WHERE top_ups.job = jobs.id AND top_ups.status = 'landed') AS fees,
+                 (SELECT COUNT(*) FROM calls WHERE calls.job = jobs.id) AS calls,
                  (SELECT COALESCE(MAX(tokens_in), 0) FROM vouchers
                   WHERE vouchers.job = jobs.id) AS tokens_in,
                  (SELECT COALESCE(MAX(tokens_out), 0) FROM vouchers
@@ -86,7 +94,6 @@ fn status(row: &SqliteRow) -> Result<JobStatus, LedgerError> {
 fn read_row(row: &SqliteRow) -> Result<JobRow, LedgerError> {
     Ok(JobRow {
         id: row.try_get("id")?,
-        call_id: row.try_get("call_id")?,
         status: status(row)?,
         worker: row.try_get("worker")?,
         endpoint: row.try_get("endpoint")?,
@@ -106,7 +113,9 @@ fn read_row(row: &SqliteRow) -> Result<JobRow, LedgerError> {
 fn read_summary(row: &SqliteRow) -> Result<JobSummary, LedgerError> {
     Ok(JobSummary {
         id: row.try_get("id")?,
-        call: row.try_get("call_id")?,
+        call: Some(row.try_get("call_id")?).filter(|call: &String| call != AHEAD),
+        mode: row.try_get("mode")?,
+        calls: unsigned(row, "calls")?,
         status: status(row)?,
         model: row.try_get("model")?,
         quantisation: row.try_get("quantisation")?,

@@ -1,26 +1,37 @@
 //! Paying for calls: from the stake to the last lamport back.
 //!
-//! The rules are pure and apart ([`stake`], [`meter`], [`next`]); this shell loads, sends, stores.
+//! The rules are pure and apart ([`stake`], [`meter`], [`account`], [`pool`], [`tending`], [`next`]); this shell
+//! loads, sends, stores.
 //! Order everywhere: store the intent, send it, store what came of it.
 
+mod account;
+mod ahead;
 mod answer;
 mod call;
 mod end;
 mod error;
 mod job;
+mod lease;
 mod meter;
+mod mode;
 mod next;
 mod pieces;
+mod pool;
 mod prepare;
 mod printed;
+mod receipts;
 mod relay;
+mod session;
 mod stake;
 mod sweeper;
-mod vouchers;
+mod tending;
+mod top_up;
+mod typical;
 mod worker;
 
 pub use answer::{Answer, Ended, Event, Failure, Started};
 pub use error::CallError;
+pub use mode::{Mode, Way};
 pub use worker::Workers;
 
 use std::sync::Arc;
@@ -35,7 +46,10 @@ use crate::{
     ledger::Ledger,
     routing::{Directory, needs},
 };
+use ahead::Ahead;
 use job::LiveJobs;
+use lease::Sessions;
+use typical::Typical;
 
 /// What all calls share. Cheap to clone.
 #[derive(Clone)]
@@ -51,6 +65,13 @@ pub struct Settlement {
     pub tasks: TaskTracker,
     /// Cuts the calls that are still running when there is no more time.
     pub cut: CancellationToken,
+    /// How calls come to their jobs, where they don't say so themselves.
+    mode: Mode,
+    fees_matter: bool,
+    ahead_max: Lamports,
+    ahead: Ahead,
+    sessions: Sessions,
+    typical: Typical,
     job_rent: Arc<OnceCell<Lamports>>,
     live: LiveJobs,
 }
@@ -63,10 +84,14 @@ pub struct Parts {
     pub workers: Workers,
     pub key: Keypair,
     pub vault: Pubkey,
+    pub mode: Mode,
+    pub fees_matter: bool,
+    pub ahead_max: Lamports,
 }
 
 impl Settlement {
     pub fn new(parts: Parts) -> Self {
+        let directory = parts.directory.clone();
         Self {
             chain: parts.chain,
             ledger: parts.ledger,
@@ -76,6 +101,12 @@ impl Settlement {
             vault: parts.vault,
             tasks: TaskTracker::new(),
             cut: CancellationToken::new(),
+            mode: parts.mode,
+            fees_matter: parts.fees_matter,
+            ahead_max: parts.ahead_max,
+            ahead: Ahead::new(move || directory.now_unix_s()),
+            sessions: Sessions::default(),
+            typical: Typical::default(),
             job_rent: Arc::default(),
             live: LiveJobs::default(),
         }
