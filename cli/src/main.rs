@@ -20,7 +20,7 @@ mod up;
 mod wallet;
 mod worker;
 
-use std::{io::IsTerminal, process::ExitCode};
+use std::{io::IsTerminal, num::NonZeroUsize, process::ExitCode};
 
 use clap::Parser;
 use tracing_subscriber::EnvFilter;
@@ -31,6 +31,9 @@ use crate::{
     home::Home,
     settings::Settings,
 };
+
+/// Of the cores of a worker's machine, one thread passes on what so many compute.
+const CORES_PER_WORKER_THREAD: usize = 8;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -63,7 +66,7 @@ fn run(cli: Cli) -> Result<(), CliError> {
         }
         Command::Worker(ServeWorker { action: None, chain, worker, engine, supervision }) => {
             let settings = load(Settings { chain, worker, engine, ..Default::default() })?;
-            multi_threaded(serve::worker(home, settings, supervision))
+            beside_an_engine(serve::worker(home, settings, supervision))
         }
         Command::Worker(ServeWorker { action: Some(action), chain, worker, .. }) => {
             let given = Settings { chain, worker, ..Default::default() };
@@ -107,6 +110,14 @@ fn single_threaded<T>(work: impl Future<Output = Result<T, CliError>>) -> Result
 
 fn multi_threaded<T>(work: impl Future<Output = Result<T, CliError>>) -> Result<T, CliError> {
     block_on(tokio::runtime::Builder::new_multi_thread().enable_all(), work)
+}
+
+/// The engine computes on all cores, in a process of its own. Passing its tokens on is light: more threads than that
+/// takes would only wake each other, and each time stop one that computes.
+fn beside_an_engine<T>(work: impl Future<Output = Result<T, CliError>>) -> Result<T, CliError> {
+    let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    let threads = cores.div_ceil(CORES_PER_WORKER_THREAD);
+    block_on(tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all(), work)
 }
 
 fn block_on<T>(

@@ -244,6 +244,7 @@ fn gateway_options(
         home.gateway_ledger(),
     );
     options.listen = given.listen();
+    options.chain_fallbacks = settings.fallbacks()?;
     options.commitment = commitment(settings);
     let count = |given: Option<NonZeroU32>, default: usize| {
         given.map_or(default, |given| usize::try_from(given.get()).unwrap_or(default))
@@ -252,8 +253,12 @@ fn gateway_options(
     options.connections_max = count(given.connections_max, options.connections_max);
     options.body_bytes_max = count(given.body_bytes_max, options.body_bytes_max);
     options.low_balance = given.low_balance_lamports.map_or(options.low_balance, Lamports);
+    options.mode = given.mode.map_or(options.mode, Into::into);
+    options.fees_matter = !settings.embedded_chain();
+    options.ahead_max = given.ahead_max.map_or(options.ahead_max, Lamports);
     options.allow_private_endpoints =
         given.allow_private_endpoints.unwrap_or(settings.embedded_chain());
+    options.store_responses = given.store_responses.unwrap_or(false);
     Ok(options)
 }
 

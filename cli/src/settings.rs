@@ -9,6 +9,7 @@ use std::{
 };
 
 use chainference_chain::Endpoints;
+use chainference_gateway::Mode;
 use clap::{Args, ValueEnum};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -46,6 +47,16 @@ pub struct ChainSettings {
     /// JSON-RPC address of a chain to use instead of the embedded one
     #[arg(long, global = true, env = "CHAINFERENCE_RPC_URL", value_name = "URL")]
     pub rpc_url: Option<String>,
+    /// Further nodes of the same chain, which a gateway asks where that one is away (repeatable)
+    #[arg(
+        long,
+        global = true,
+        env = "CHAINFERENCE_RPC_FALLBACKS",
+        value_name = "URL",
+        value_delimiter = ','
+    )]
+    #[serde(rename = "rpc_fallbacks", skip_serializing_if = "Vec::is_empty")]
+    pub rpc_fallback: Vec<String>,
     /// Its websocket address [default: guessed from the RPC address]
     #[arg(long, global = true, env = "CHAINFERENCE_WS_URL", value_name = "URL")]
     pub ws_url: Option<String>,
@@ -87,9 +98,20 @@ pub struct GatewaySettings {
     /// Warn when less of the vault is free, in lamports [default: 50000000]
     #[arg(long, env = "CHAINFERENCE_LOW_BALANCE_LAMPORTS", value_name = "LAMPORTS")]
     pub low_balance_lamports: Option<u64>,
+    /// How calls come to their staked jobs [default: auto]
+    #[arg(long, env = "CHAINFERENCE_GATEWAY_MODE", value_name = "MODE")]
+    pub mode: Option<SettlementMode>,
+    /// Most that jobs waiting for calls may hold of the vault, in lamports; never more than a quarter of what is free
+    /// [default: 1 SOL]
+    #[arg(long, env = "CHAINFERENCE_AHEAD_MAX_LAMPORTS", value_name = "LAMPORTS")]
+    #[serde(rename = "ahead_max_lamports")]
+    pub ahead_max: Option<u64>,
     /// Call workers on private addresses too [default: only on the embedded chain]
     #[arg(long, env = "CHAINFERENCE_ALLOW_PRIVATE_ENDPOINTS", value_name = "BOOL")]
     pub allow_private_endpoints: Option<bool>,
+    /// Keep responses in memory, so that `previous_response_id` works [default: false]
+    #[arg(long, env = "CHAINFERENCE_STORE_RESPONSES", value_name = "BOOL")]
+    pub store_responses: Option<bool>,
 }
 
 #[derive(Args, Debug, Default, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -157,6 +179,31 @@ pub struct WorkerSettings {
     pub unpaid_input_max: Option<u64>,
 }
 
+/// How calls come to their jobs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum SettlementMode {
+    /// A job for each call, published when it arrives.
+    Strict,
+    /// A job for each call, published and locked before it arrives.
+    PerCall,
+    /// One job for many calls.
+    Session,
+    /// Per call where fees are small beside the calls (always on the embedded chain), else sessions.
+    Auto,
+}
+
+impl From<SettlementMode> for Mode {
+    fn from(mode: SettlementMode) -> Self {
+        match mode {
+            SettlementMode::Strict => Self::Strict,
+            SettlementMode::PerCall => Self::PerCall,
+            SettlementMode::Session => Self::Session,
+            SettlementMode::Auto => Self::Auto,
+        }
+    }
+}
+
 /// How a worker's prices come about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -222,15 +269,13 @@ impl Settings {
                 rpc_url: format!("http://127.0.0.1:{}", chain.rpc_port()),
                 ws_url: format!("ws://127.0.0.1:{}", chain.ws_port()),
             }),
-            Some(rpc_url) => {
-                let ws_url = chain.ws_url.clone().or_else(|| guess_ws_url(rpc_url));
-                let ws_url = ws_url.ok_or_else(|| CliError::Setting {
-                    setting: "--rpc-url",
-                    message: format!("`{rpc_url}` is no http or https URL"),
-                })?;
-                Ok(Endpoints { rpc_url: rpc_url.clone(), ws_url })
-            }
+            Some(rpc_url) => node("--rpc-url", rpc_url, chain.ws_url.clone()),
         }
+    }
+
+    /// The nodes that are asked where the first is away.
+    pub fn fallbacks(&self) -> Result<Vec<Endpoints>, CliError> {
+        self.chain.rpc_fallback.iter().map(|url| node("--rpc-fallback", url, None)).collect()
     }
 }
 
@@ -295,6 +340,18 @@ fn loopback(port: u16) -> SocketAddr {
 }
 
 /// Solana's habit: https becomes wss on the same address; on a local validator the port is one higher.
+fn node(
+    setting: &'static str,
+    rpc_url: &str,
+    ws_url: Option<String>,
+) -> Result<Endpoints, CliError> {
+    let ws_url = ws_url.or_else(|| guess_ws_url(rpc_url)).ok_or_else(|| CliError::Setting {
+        setting,
+        message: format!("`{rpc_url}` is no http or https URL"),
+    })?;
+    Ok(Endpoints { rpc_url: rpc_url.to_owned(), ws_url })
+}
+
 fn guess_ws_url(rpc_url: &str) -> Option<String> {
     let url = reqwest::Url::parse(rpc_url).ok()?;
     let mut ws = url.clone();

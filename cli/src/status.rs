@@ -1,6 +1,6 @@
 //! `chainference status`: whether a market runs in this home, and how to call it.
 
-use std::{io::Write, time::Duration};
+use std::time::Duration;
 
 use chainference_chain::{Chain, Commitment, PROGRAM_ID};
 use reqwest::{Client, RequestBuilder};
@@ -80,8 +80,7 @@ async fn succeeds(request: impl FnOnce(&Client) -> RequestBuilder) -> bool {
 
 /// One JSON value on standard output. A reader that has gone away is no error.
 pub fn print_json(value: &Value) -> Result<(), CliError> {
-    let _ = writeln!(std::io::stdout(), "{value:#}");
-    Ok(())
+    crate::output::print_json(value)
 }
 
 /// Process numbers by part, as the running `up` noted them.

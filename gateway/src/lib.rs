@@ -10,12 +10,14 @@
 mod access;
 mod clock;
 mod error;
+mod failpoint;
 mod keys;
 mod ledger;
 mod limits;
 mod metrics;
 mod middleware;
 mod openai;
+mod openapi;
 mod options;
 mod repeats;
 mod router;
@@ -29,10 +31,11 @@ pub use access::model_pattern;
 pub use error::{GatewayError, GatewayError as Error};
 pub use keys::{NewKeyError, create_key};
 pub use ledger::{
-    Books, Budgets, DEFAULT_KEY, JobStatus, JobSummary, KeyLimits, KeyRow, Ledger, LedgerError,
-    NewKey, Span, Spend, Used,
+    Books, Budgets, DEFAULT_KEY, JobStatus, JobStory, JobSummary, KeyLimits, KeyRow, Ledger,
+    LedgerError, NewKey, Span, Spend, Used,
 };
 pub use options::Options;
+pub use settlement::Mode;
 
 use std::{sync::Arc, time::Duration};
 
@@ -75,17 +78,26 @@ pub async fn run(options: Options, shutdown: CancellationToken) -> Result<(), Ga
     let settlement = assemble(&options, key, ledger, &background).await?;
     let services = TaskTracker::new();
     services.spawn(settlement.clone().sweep_until(background.clone()));
+    services.spawn(settlement.clone().keep_ahead_until(background.clone()));
     services.spawn(settlement.clone().watch_balance_until(background.clone()));
+    let sockets = TaskTracker::new();
     let app = App {
         settlement: settlement.clone(),
         access: Access::new(settlement.ledger.clone()),
         repeats: Repeats::new(settlement.ledger.clone()),
         permits: Arc::new(Semaphore::new(options.concurrency_max)),
         body_bytes_max: options.body_bytes_max,
+        responses: options.store_responses.then(openai::Responses::default),
         metrics,
+        sockets: sockets.clone(),
     };
     tracing::info!(%address, vault = %settlement.vault, "the gateway is ready");
     server::serve(listener, router::router(app), options.connections_max, shutdown).await;
+    // Their connections are no requests any more, and were not waited for.
+    sockets.close();
+    if tokio::time::timeout(limits::DRAIN_DEADLINE, sockets.wait()).await.is_err() {
+        tracing::warn!("some WebSockets were cut: their answers did not end in time");
+    }
     drain(settlement, services, background).await;
     Ok(())
 }
@@ -96,20 +108,31 @@ async fn assemble(
     ledger: Ledger,
     background: &CancellationToken,
 ) -> Result<Settlement, GatewayError> {
-    let chain = Chain::new(options.chain.clone(), options.commitment);
+    let fallbacks = options.chain_fallbacks.clone();
+    let chain = Chain::with_fallbacks(options.chain.clone(), fallbacks, options.commitment);
     let admission = Admission {
         heartbeat_age_s_max: options.heartbeat_age_s_max,
         allow_private_endpoints: options.allow_private_endpoints,
     };
     let directory = Directory::start(chain.clone(), admission, background.clone()).await;
     let workers = Workers::new(options.allow_private_endpoints)?;
-    let vault = address::vault(&options.vault_owner);
-    let low_balance = options.low_balance;
-    Ok(Settlement::new(Parts { chain, ledger, directory, workers, key, vault, low_balance }))
+    Ok(Settlement::new(Parts {
+        chain,
+        ledger,
+        directory,
+        workers,
+        key,
+        vault: address::vault(&options.vault_owner),
+        mode: options.mode,
+        fees_matter: options.fees_matter,
+        ahead_max: options.ahead_max,
+        low_balance: options.low_balance,
+    }))
 }
 
 /// Calls first, then what moves jobs on, then the ledger: nothing is left half written.
 async fn drain(settlement: Settlement, services: TaskTracker, background: CancellationToken) {
+    settlement.retire();
     settlement.tasks.close();
     settlement.cut.cancel();
     let settled = tokio::time::timeout(limits::SETTLE_DEADLINE, settlement.tasks.wait()).await;

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use chainference_market::Lamports;
+
 /// A request's headers must be complete within this time.
 pub const HEADERS_DEADLINE: Duration = Duration::from_secs(10);
 /// A request's body must be complete within this time after its headers.
@@ -42,6 +44,10 @@ pub const NAME_BYTES_MAX: usize = 64;
 pub const EMBEDDING_INPUTS_MAX: usize = 2_048;
 /// The length of a completion that names none.
 pub const COMPLETION_TOKENS: u32 = 16;
+
+/// Responses that are kept for later ones to go on from, where an operator wants that.
+pub const STORED_RESPONSES_MAX: usize = 1_024;
+pub const STORED_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// What a chat template may add to the text of the messages, in tokens: once, and per message.
 pub const TEMPLATE_TOKENS: u64 = 512;
@@ -95,8 +101,41 @@ pub const OWN_KEY_LOW: u64 = 20_000_000;
 /// Lamports that a signature costs on Solana.
 pub const FEE_PER_SIGNATURE: u64 = 5_000;
 
+/// A client that lets a piece wait for so long gets no company in its session.
+pub const SLOW_CLIENT: Duration = Duration::from_secs(1);
+
+/// What a job of its own costs a call in fees, the worker's claim included.
+pub const CALL_FEES: Lamports = Lamports(25_000);
+/// Fees are small beside a call that costs so many times as much.
+pub const FEES_ARE_SMALL: u64 = 20;
+
+/// How far ahead the serving time of a job that waits for its call ends, in seconds …
+pub const READY_SERVE_S: i64 = 1_800;
+/// … and that of one that carries many calls. Workers take jobs of up to an hour.
+pub const SESSION_SERVE_S: i64 = 3_000;
+/// A job with less time to serve than this carries no new call: one could last longer.
+pub const SERVE_S_MIN: i64 = 330;
+/// A session with less time left than this is followed by another, or goes without more stake.
+pub const SESSION_RENEW_S: i64 = 600;
+/// A session without a call for so long is ended: soon after that a worker would claim it unasked.
+pub const SESSION_IDLE: Duration = Duration::from_secs(90);
+/// A session's stake covers so many calls like its first.
+pub const SESSION_CALLS: u64 = 32;
+/// Ready jobs at one worker. It has 64 places for one client; calls need some, too.
+pub const READY_PER_WORKER_MAX: usize = 24;
+/// Jobs that wait for calls hold at most one part in so many of what is free.
+pub const AHEAD_SHARE: u64 = 4;
+/// How often the pool is looked after, though nothing happens.
+pub const AHEAD_INTERVAL: Duration = Duration::from_millis(500);
+/// How often the chain is asked whether jobs that wait are still there.
+pub const LOOK_INTERVAL: Duration = Duration::from_secs(5);
+/// A call that money is too short for waits so long for what waiting jobs hold.
+pub const SQUEEZE_WAIT: Duration = Duration::from_secs(5);
+
 const _: () = assert!(CALL_DEADLINE.as_secs() < SERVE_S as u64);
 const _: () = assert!(REPEAT_BYTES_MAX <= REPEATS_BYTES_MAX && REPEAT_AGE_MS <= REPEAT_NAME_AGE_MS);
+const _: () = assert!((CALL_DEADLINE.as_secs() as i64) < SERVE_S_MIN && SERVE_S_MIN < SERVE_S);
+const _: () = assert!(SERVE_S_MIN < SESSION_RENEW_S && SESSION_RENEW_S < SESSION_SERVE_S);
 const _: () = assert!(VOUCH_INTERVAL.as_millis() < IDLE_DEADLINE.as_millis());
 const _: () = assert!(DIRECTORY_INTERVAL.as_millis() < DIRECTORY_AGE_MAX.as_millis());
 const _: () = assert!(STREAM_STARTS_AFTER.as_millis() < FIRST_TOKEN_DEADLINE.as_millis());

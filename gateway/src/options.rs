@@ -7,12 +7,16 @@ use std::{
 
 use chainference_chain::{Commitment, Endpoints, Lamports, Pubkey};
 
+use crate::settlement::Mode;
+
 /// A gateway's settings. [`Options::new`] gives the defaults.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// Loopback by default. No address is served without the API key.
     pub listen: SocketAddr,
     pub chain: Endpoints,
+    /// Further nodes of the same cluster, asked where the first is away.
+    pub chain_fallbacks: Vec<Endpoints>,
     /// What a landed transaction must have reached: `Processed` on the embedded chain, elsewhere
     /// `Confirmed`.
     pub commitment: Commitment,
@@ -30,8 +34,16 @@ pub struct Options {
     pub connections_max: usize,
     /// Below so much free money in the vault the gateway warns.
     pub low_balance: Lamports,
+    /// Whether responses are kept, in memory, so that later ones can go on from them.
+    pub store_responses: bool,
     /// A worker whose last heartbeat is older is held for dead.
     pub heartbeat_age_s_max: i64,
+    /// How calls come to their jobs, where they don't say so themselves.
+    pub mode: Mode,
+    /// Whether fees cost real money: not so on the embedded chain.
+    pub fees_matter: bool,
+    /// The most that jobs which wait for calls may hold together, whatever the vault holds.
+    pub ahead_max: Lamports,
     /// Whether workers on private addresses are called: for an embedded chain, and for tests.
     pub allow_private_endpoints: bool,
 }
@@ -48,6 +60,7 @@ impl Options {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 7070)),
             chain,
+            chain_fallbacks: Vec::new(),
             commitment: Commitment::Confirmed,
             vault_owner,
             gateway_key_file,
@@ -57,7 +70,11 @@ impl Options {
             body_bytes_max: 2 * 1024 * 1024,
             connections_max: 1_024,
             low_balance: Lamports(50_000_000),
+            store_responses: false,
             heartbeat_age_s_max: 120,
+            mode: Mode::Auto,
+            fees_matter: true,
+            ahead_max: Lamports(1_000_000_000),
             allow_private_endpoints: false,
         }
     }

@@ -9,14 +9,18 @@ use axum::{
 use crate::{
     middleware,
     openai::ApiError,
-    routes::{chat, completions, embeddings, health, jobs, models, spend},
+    routes::{chat, completions, embeddings, health, jobs, messages, models, responses, spend},
     state::App,
 };
 
 pub fn router(app: App) -> Router {
     let v1 = Router::new()
-        .route("/v1/chat/completions", post(chat::create))
+        .route("/v1/chat/completions", post(chat::create).get(chat::socket))
         .route("/v1/completions", post(completions::create))
+        .route("/v1/responses", post(responses::create))
+        .route("/v1/responses/{id}", get(responses::retrieve).delete(responses::delete))
+        .route("/v1/messages", post(messages::create))
+        .route("/v1/messages/count_tokens", post(messages::count_tokens))
         .route("/v1/embeddings", post(embeddings::create))
         .route("/v1/models", get(models::list))
         .route("/v1/models/{*id}", get(models::retrieve))
@@ -26,7 +30,8 @@ pub fn router(app: App) -> Router {
     let open = Router::new()
         .route("/health", get(health::health))
         .route("/ready", get(health::ready))
-        .route("/metrics", get(health::metrics));
+        .route("/metrics", get(health::metrics))
+        .route("/openapi.json", get(health::openapi));
     let routes = middleware::around_v1(v1, &app)
         .merge(open)
         .fallback(not_found)

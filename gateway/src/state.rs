@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::Semaphore;
+use tokio_util::task::TaskTracker;
 
-use crate::{access::Access, repeats::Repeats, settlement::Settlement};
+use crate::{access::Access, openai::Responses, repeats::Repeats, settlement::Settlement};
 
 /// The gateway's parts. Cheap to clone.
 #[derive(Clone)]
@@ -17,5 +18,9 @@ pub struct App {
     /// One for each concurrent request.
     pub permits: Arc<Semaphore>,
     pub body_bytes_max: usize,
+    /// Where responses are kept; `None` where none is.
+    pub responses: Option<Responses>,
     pub metrics: PrometheusHandle,
+    /// WebSockets that are open.
+    pub sockets: TaskTracker,
 }

@@ -325,3 +325,43 @@ async fn hundreds_of_sockets_that_trickle_their_headers_disturb_nobody() {
     drop(slow);
     gateway.stop().await;
 }
+
+#[tokio::test]
+async fn responses_and_messages_name_what_is_wrong_each_in_its_form() {
+    let gateway = Gateway::start().await;
+    let body = json!({"model": "m", "input": "a", "previous_response_id": "resp_1"}).to_string();
+    let error =
+        check(gateway.post("/v1/responses", body).await, 400, "unsupported_parameter").await;
+    assert_eq!(error["param"], "previous_response_id");
+    let unknown = gateway.request(Method::GET, "/v1/responses/resp_1").send().await.unwrap();
+    check(unknown, 404, "response_not_found").await;
+
+    let message = json!({"model": "m", "messages": [{"role": "user", "content": "a"}]});
+    let url = format!("{}/v1/messages", gateway.base_url);
+    let with = |key: &str| gateway.http.post(&url).header("x-api-key", key);
+    for (request, status, kind) in [
+        (with(&gateway.api_key).body(message.to_string()), 400, "invalid_request_error"),
+        (with("sk-cf-x").body("{}"), 401, "authentication_error"),
+        (gateway.http.get(&url).bearer_auth(&gateway.api_key), 405, "invalid_request_error"),
+        (with(&gateway.api_key).body(vec![b' '; BODY_BYTES_MAX + 1]), 413, "request_too_large"),
+    ] {
+        let response = request.send().await.unwrap();
+        assert_eq!(response.status().as_u16(), status, "{kind}");
+        let id = response.headers()["request-id"].to_str().unwrap().to_owned();
+        assert_eq!(id, response.headers()["x-request-id"].to_str().unwrap());
+        let body: Value = response.json().await.unwrap();
+        assert_eq!((&body["type"], &body["error"]["type"]), (&json!("error"), &json!(kind)));
+        assert_eq!(body["request_id"], id);
+    }
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn the_description_is_open_to_anyone() {
+    let gateway = Gateway::start().await;
+    let url = format!("{}/openapi.json", gateway.base_url);
+    let document: Value = gateway.http.get(url).send().await.unwrap().json().await.unwrap();
+    assert_eq!(document["info"]["title"], "Chainference gateway");
+    assert!(document["paths"]["/v1/responses"]["post"]["requestBody"].is_object());
+    gateway.stop().await;
+}

@@ -1,24 +1,23 @@
 //! Questions to the chain: typed accounts, clocks, balances.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use anchor_lang::Discriminator;
 use chainference::state::TAG_BYTES;
 use solana_account_decoder_client_types::{UiAccount, UiAccountEncoding};
 use solana_commitment_config::CommitmentConfig;
 use solana_rpc_client::nonblocking::rpc_client::RpcClient;
+use solana_rpc_client::rpc_client::RpcClientConfig;
+use solana_rpc_client::rpc_sender::RpcSender;
 use solana_rpc_client_api::client_error::{Error as RpcError, ErrorKind};
 use solana_rpc_client_api::config::{RpcAccountInfoConfig, RpcProgramAccountsConfig};
 use solana_rpc_client_api::filter::{Memcmp, RpcFilterType};
 use solana_sdk_ids::sysvar;
 
 use crate::accounts::{Config, Job, JobStatus, Offer, Stored, Vault, Worker};
+use crate::failover::Failover;
 use crate::subscription::Subscriptions;
 use crate::{Blockhash, ChainError, Commitment, Lamports, PROGRAM_ID, Pubkey, address};
-
-/// How long the node may take to answer one request.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
 // Where clients' filters look: right behind the type's tag.
 const JOB_VAULT_AT: usize = TAG_BYTES;
@@ -63,14 +62,23 @@ impl Chain {
     /// Connects lazily: nothing is sent before the first question. `commitment` is what every answer and every
     /// [`Chain::submit`] waits for: `Processed` is enough on the embedded chain, elsewhere take `Confirmed`.
     pub fn new(endpoints: Endpoints, commitment: Commitment) -> Self {
-        let url: Arc<str> = endpoints.rpc_url.as_str().into();
-        let commitment = CommitmentConfig { commitment };
-        let rpc = RpcClient::new_with_timeout_and_commitment(
-            endpoints.rpc_url,
-            REQUEST_TIMEOUT,
-            commitment,
-        );
-        Self { rpc: Arc::new(rpc), subscriptions: Subscriptions::new(endpoints.ws_url), url }
+        Self::with_fallbacks(endpoints, Vec::new(), commitment)
+    }
+
+    /// The same with further nodes of the same cluster, which are asked where the first is away.
+    pub fn with_fallbacks(
+        endpoints: Endpoints,
+        fallbacks: Vec<Endpoints>,
+        commitment: Commitment,
+    ) -> Self {
+        let nodes = std::iter::once(endpoints).chain(fallbacks);
+        let (rpc_urls, ws_urls): (Vec<_>, Vec<_>) =
+            nodes.map(|node| (node.rpc_url, node.ws_url)).unzip();
+        let failover = Failover::new(&rpc_urls);
+        let url: Arc<str> = failover.url().into();
+        let config = RpcClientConfig::with_commitment(CommitmentConfig { commitment });
+        let rpc = RpcClient::new_sender(failover, config);
+        Self { rpc: Arc::new(rpc), subscriptions: Subscriptions::new(ws_urls), url }
     }
 
     /// Whether the node answers and is in step with its cluster.

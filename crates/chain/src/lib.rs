@@ -13,6 +13,7 @@ pub mod address;
 mod client;
 mod error;
 pub mod event;
+mod failover;
 pub mod instruction;
 mod submit;
 mod subscription;

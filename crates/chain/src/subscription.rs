@@ -2,6 +2,7 @@
 //! broke; whoever waits polls meanwhile, so that a broken socket costs time and nothing else.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -19,7 +20,9 @@ const SUBSCRIBE_TIMEOUT: Duration = Duration::from_secs(2);
 
 #[derive(Clone)]
 pub(crate) struct Subscriptions {
-    url: Arc<str>,
+    urls: Arc<[String]>,
+    /// Which of them is tried next.
+    at: Arc<AtomicUsize>,
     socket: Arc<Mutex<Option<Arc<PubsubClient>>>>,
 }
 
@@ -27,8 +30,8 @@ pub(crate) struct Subscriptions {
 pub(crate) type Landed = Option<String>;
 
 impl Subscriptions {
-    pub fn new(url: String) -> Self {
-        Self { url: url.into(), socket: Arc::default() }
+    pub fn new(urls: Vec<String>) -> Self {
+        Self { urls: urls.into(), at: Arc::default(), socket: Arc::default() }
     }
 
     /// A channel that yields once the transaction has landed. It closes without a word where the
@@ -83,10 +86,17 @@ impl Subscriptions {
     async fn connect(&self) -> Option<Arc<PubsubClient>> {
         let mut socket = self.socket.lock().await;
         if socket.is_none() {
-            match timeout(SUBSCRIBE_TIMEOUT, PubsubClient::new(&*self.url)).await {
+            let at = self.at.load(Ordering::Relaxed).checked_rem(self.urls.len())?;
+            let url = self.urls.get(at)?;
+            match timeout(SUBSCRIBE_TIMEOUT, PubsubClient::new(url)).await {
                 Ok(Ok(client)) => *socket = Some(Arc::new(client)),
-                Ok(Err(error)) => tracing::debug!(%error, "no websocket to the chain, polling"),
-                Err(_) => tracing::debug!("the chain's websocket does not answer, polling"),
+                Ok(Err(error)) => {
+                    tracing::debug!(%error, url, "no websocket to the chain, polling")
+                }
+                Err(_) => tracing::debug!(url, "the chain's websocket does not answer, polling"),
+            }
+            if socket.is_none() {
+                self.at.fetch_add(1, Ordering::Relaxed);
             }
         }
         socket.clone()
@@ -96,6 +106,7 @@ impl Subscriptions {
     async fn forget(&self, broken: &Arc<PubsubClient>) {
         let mut socket = self.socket.lock().await;
         if socket.as_ref().is_some_and(|current| Arc::ptr_eq(current, broken)) {
+            self.at.fetch_add(1, Ordering::Relaxed);
             *socket = None;
         }
     }

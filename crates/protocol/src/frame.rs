@@ -34,6 +34,9 @@ pub enum Frame {
         /// Tokens of this answer that were reasoning.
         #[serde(default)]
         tokens_reasoning: u64,
+        /// The stop text that ended it, if one did.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        stop: Option<String>,
     },
     /// The whole call is complete.
     End {

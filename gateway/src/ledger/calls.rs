@@ -45,6 +45,19 @@ impl CallEnd {
 }
 
 impl Ledger {
+    /// The job that a running call uses now.
+    ///
+    /// # Errors
+    /// [`LedgerError::Database`]
+    pub async fn call_uses(&self, id: &str, job: &str) -> Result<(), LedgerError> {
+        sqlx::query("UPDATE calls SET job = ? WHERE id = ? AND status = 'running'")
+            .bind(job)
+            .bind(id)
+            .execute(&self.pool)
+            .await?;
+        Ok(())
+    }
+
     /// Records how a call ended, and turns what was reserved for it into what it cost. Its first
     /// end counts.
     ///
@@ -59,7 +72,7 @@ impl Ledger {
     ) -> Result<(), LedgerError> {
         let mut all = self.pool.begin().await?;
         let ended: Option<(String, i64, i64)> = sqlx::query_as(
-            "UPDATE calls SET status = ?, job = ?, tokens_in = ?, tokens_out = ?, cost = ?,
+            "UPDATE calls SET status = ?, job = COALESCE(?, job), tokens_in = ?, tokens_out = ?, cost = ?,
                               error = ?, ended_at = ?
              WHERE id = ? AND status = 'running'
              RETURNING key_id, reserved, started_at",
@@ -102,7 +115,11 @@ impl Ledger {
                 let Some(vouched) = self.highest_voucher(&job).await? else { continue };
                 totals = vouched.totals;
                 let beyond = |_| LedgerError::Corrupt { what: format!("vouchers of {job}") };
-                cost = prices.cost(totals).and_then(|more| cost.plus(more)).map_err(beyond)?;
+                // What the job's other calls have not cost is this one's.
+                let others = self.cost_of_calls(&job).await?;
+                let more = prices.cost(totals).map_err(beyond)?;
+                let more = Lamports(more.0.saturating_sub(others.0));
+                cost = cost.plus(more).map_err(beyond)?;
             }
             let end = CallEnd::failed(totals, "the gateway stopped".to_owned()).costing(cost);
             self.end_call(call, None, &end, now_ms).await?;

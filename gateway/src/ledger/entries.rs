@@ -94,6 +94,33 @@ pub(super) async fn move_job(
     Ok(())
 }
 
+/// Books what a job's stake has grown by, up to `stake`.
+pub(super) async fn move_more(
+    all: &mut Transaction<'_, Sqlite>,
+    job: &str,
+    stake: i64,
+    now_ms: i64,
+) -> Result<(), LedgerError> {
+    let movement = format!("stake:{job}:{stake}");
+    sqlx::query(
+        "INSERT INTO entries (movement, account, amount, created_at)
+         SELECT ?, 'vault', stake - ?, ? FROM jobs WHERE id = ?
+         UNION ALL SELECT ?, 'reserved', ? - stake, ? FROM jobs WHERE id = ?
+         ON CONFLICT DO NOTHING",
+    )
+    .bind(&movement)
+    .bind(stake)
+    .bind(now_ms)
+    .bind(job)
+    .bind(&movement)
+    .bind(stake)
+    .bind(now_ms)
+    .bind(job)
+    .execute(&mut **all)
+    .await?;
+    Ok(())
+}
+
 /// Books the fee of a transaction that has landed.
 pub(super) async fn move_fee(
     all: &mut Transaction<'_, Sqlite>,
@@ -104,8 +131,14 @@ pub(super) async fn move_fee(
          SELECT 'fee:' || signature, 'gateway', -fee, created_at FROM transactions WHERE signature = ?
          UNION ALL SELECT 'fee:' || signature, 'fees', fee, created_at FROM transactions
              WHERE signature = ?
+         UNION ALL SELECT 'fee:' || signature, 'gateway', -fee, created_at FROM top_ups
+             WHERE signature = ?
+         UNION ALL SELECT 'fee:' || signature, 'fees', fee, created_at FROM top_ups
+             WHERE signature = ?
          ON CONFLICT DO NOTHING",
     )
+    .bind(signature)
+    .bind(signature)
     .bind(signature)
     .bind(signature)
     .execute(&mut **all)

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::{
     Ledger, LedgerError,
-    entries::{PAID, REFUNDED, RENT_BACK, RENT_LENT, STAKED, UNSEEN, move_job},
+    entries::{PAID, REFUNDED, RENT_BACK, RENT_LENT, STAKED, UNSEEN, move_job, move_more},
     to_sql,
 };
 
@@ -59,6 +59,9 @@ impl JobStatus {
     }
 }
 
+/// The row of `calls` that jobs name which are made for no call in particular. It is no call.
+pub const AHEAD: &str = "ahead";
+
 /// The secret that signs a job's vouchers, in base58. Never printed.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SessionKey(pub String);
@@ -74,7 +77,10 @@ impl fmt::Debug for SessionKey {
 pub struct NewJob {
     /// The job's address, in base58.
     pub id: String,
-    pub call_id: String,
+    /// The call that it is made for; `None` where it is made ahead of any.
+    pub call_id: Option<String>,
+    /// How calls come to it: `strict`, `per-call`, `session`.
+    pub mode: &'static str,
     pub model: String,
     pub quantisation: String,
     /// Address of the worker's record.
@@ -92,7 +98,6 @@ pub struct NewJob {
 #[derive(Clone, Debug)]
 pub struct JobRow {
     pub id: String,
-    pub call_id: String,
     pub status: JobStatus,
     pub worker: String,
     pub endpoint: String,
@@ -113,11 +118,11 @@ impl Ledger {
         sqlx::query(
             "INSERT INTO jobs (id, call_id, status, model, quantisation, worker, endpoint,
                  session_key, terms, open_slot, stake, price_in_per_mtok, price_out_per_mtok,
-                 charge_min, created_at, updated_at)
-             VALUES (?, ?, 'intended', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                 charge_min, mode, created_at, updated_at)
+             VALUES (?, ?, 'intended', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )
         .bind(&job.id)
-        .bind(&job.call_id)
+        .bind(job.call_id.as_deref().unwrap_or(AHEAD))
         .bind(&job.model)
         .bind(&job.quantisation)
         .bind(&job.worker)
@@ -129,6 +134,7 @@ impl Ledger {
         .bind(to_sql(job.prices.input_per_mtok)?)
         .bind(to_sql(job.prices.output_per_mtok)?)
         .bind(to_sql(job.prices.charge_min)?)
+        .bind(job.mode)
         .bind(now_ms)
         .bind(now_ms)
         .execute(&self.pool)
@@ -255,6 +261,37 @@ impl Ledger {
         .execute(&self.pool)
         .await?;
         expect_one(done.rows_affected(), job, "failed")
+    }
+
+    /// The job's stake has grown to this.
+    ///
+    /// # Errors
+    /// [`LedgerError`]
+    pub async fn restake_job(
+        &self,
+        job: &str,
+        stake: Lamports,
+        now_ms: i64,
+    ) -> Result<(), LedgerError> {
+        let mut all = self.pool.begin().await?;
+        // Written first, so that nothing changes between the look and the booking.
+        let changed = sqlx::query("UPDATE jobs SET updated_at = ? WHERE id = ? AND stake < ?")
+            .bind(now_ms)
+            .bind(job)
+            .bind(to_sql(stake.0)?)
+            .execute(&mut *all)
+            .await?;
+        if changed.rows_affected() == 0 {
+            return Ok(());
+        }
+        move_job(&mut all, job, &[STAKED], now_ms).await?;
+        move_more(&mut all, job, to_sql(stake.0)?, now_ms).await?;
+        sqlx::query("UPDATE jobs SET stake = ? WHERE id = ?")
+            .bind(to_sql(stake.0)?)
+            .bind(job)
+            .execute(&mut *all)
+            .await?;
+        Ok(all.commit().await?)
     }
 
     /// Records something that is wrong with a job, without moving it on.

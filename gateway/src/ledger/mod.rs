@@ -8,8 +8,11 @@ mod entries;
 mod jobs;
 mod keys;
 mod read;
+mod receipts;
 mod repeats;
 mod spend;
+mod story;
+mod top_ups;
 mod transactions;
 mod vouchers;
 
@@ -19,7 +22,9 @@ pub use entries::Books;
 pub use jobs::{JobRow, JobStatus, NewJob, SessionKey};
 pub use keys::{DEFAULT_KEY, KeyLimits, KeyRow, NewKey, StoredSecret};
 pub use read::JobSummary;
+pub use receipts::StoredReceipt;
 pub use spend::{Spend, Used};
+pub use story::JobStory;
 pub use transactions::{StoredTransaction, TransactionKind, TransactionStatus};
 pub use vouchers::StoredVoucher;
 

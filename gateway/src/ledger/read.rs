@@ -4,13 +4,18 @@ use chainference_market::{Lamports, Prices};
 use serde::Serialize;
 use sqlx::{Row, sqlite::SqliteRow};
 
-use super::{JobRow, JobStatus, Ledger, LedgerError, SessionKey, from_sql};
+use super::{JobRow, JobStatus, Ledger, LedgerError, SessionKey, from_sql, jobs::AHEAD};
 
 /// What the outside may see of a job. Amounts are lamports.
 #[derive(Clone, Debug, Serialize)]
 pub struct JobSummary {
     pub id: String,
-    pub call: String,
+    /// The call that it was made for, if it was made for one.
+    pub call: Option<String>,
+    /// `strict`, `per-call` or `session`.
+    pub mode: String,
+    /// The calls that it carried.
+    pub calls: u64,
     pub status: JobStatus,
     pub model: String,
     pub quantisation: String,
@@ -40,7 +45,22 @@ impl Ledger {
         row.as_ref().map(read_row).transpose()
     }
 
-    /// The jobs that were made for a call, with their prices.
+    /// What the calls of a job that have ended did cost.
+    ///
+    /// # Errors
+    /// [`LedgerError`]
+    pub(super) async fn cost_of_calls(&self, job: &str) -> Result<Lamports, LedgerError> {
+        let sum: i64 = sqlx::query_scalar(
+            "SELECT CAST(COALESCE(SUM(cost), 0) AS BIGINT) FROM calls
+             WHERE job = ? AND status <> 'running'",
+        )
+        .bind(job)
+        .fetch_one(&self.pool)
+        .await?;
+        Ok(Lamports(from_sql(sum, "cost")?))
+    }
+
+    /// The jobs that were made for a call, or that it uses, with their prices.
     ///
     /// # Errors
     /// [`LedgerError`]
@@ -48,10 +68,14 @@ impl Ledger {
         &self,
         call: &str,
     ) -> Result<Vec<(String, Prices)>, LedgerError> {
-        let rows = sqlx::query("SELECT * FROM jobs WHERE call_id = ? ORDER BY created_at, id")
-            .bind(call)
-            .fetch_all(&self.pool)
-            .await?;
+        let rows = sqlx::query(
+            "SELECT * FROM jobs WHERE call_id = ? OR id = (SELECT job FROM calls WHERE id = ?)
+             ORDER BY created_at, id",
+        )
+        .bind(call)
+        .bind(call)
+        .fetch_all(&self.pool)
+        .await?;
         rows.iter().map(read_row).map(|row| row.map(|row| (row.id, row.prices))).collect()
     }
 
@@ -76,7 +100,10 @@ impl Ledger {
         let rows = sqlx::query(
             "SELECT jobs.*,
                  (SELECT COALESCE(SUM(fee), 0) FROM transactions
-                  WHERE transactions.job = jobs.id AND transactions.status = 'landed') AS fees,
+                  WHERE transactions.job = jobs.id AND transactions.status = 'landed')
+               + (SELECT COALESCE(SUM(fee), 0) FROM top_ups
+                  WHERE top_ups.job = jobs.id AND top_ups.status = 'landed') AS fees,
+                 (SELECT COUNT(*) FROM calls WHERE calls.job = jobs.id) AS calls,
                  (SELECT COALESCE(MAX(tokens_in), 0) FROM vouchers
                   WHERE vouchers.job = jobs.id) AS tokens_in,
                  (SELECT COALESCE(MAX(tokens_out), 0) FROM vouchers
@@ -101,7 +128,6 @@ fn status(row: &SqliteRow) -> Result<JobStatus, LedgerError> {
 fn read_row(row: &SqliteRow) -> Result<JobRow, LedgerError> {
     Ok(JobRow {
         id: row.try_get("id")?,
-        call_id: row.try_get("call_id")?,
         status: status(row)?,
         worker: row.try_get("worker")?,
         endpoint: row.try_get("endpoint")?,
@@ -121,7 +147,9 @@ fn read_row(row: &SqliteRow) -> Result<JobRow, LedgerError> {
 fn read_summary(row: &SqliteRow) -> Result<JobSummary, LedgerError> {
     Ok(JobSummary {
         id: row.try_get("id")?,
-        call: row.try_get("call_id")?,
+        call: Some(row.try_get("call_id")?).filter(|call: &String| call != AHEAD),
+        mode: row.try_get("mode")?,
+        calls: unsigned(row, "calls")?,
         status: status(row)?,
         model: row.try_get("model")?,
         quantisation: row.try_get("quantisation")?,

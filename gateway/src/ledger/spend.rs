@@ -49,7 +49,7 @@ impl Ledger {
                  CAST(SUM(tokens_out) AS BIGINT) AS tokens_out,
                  CAST(SUM(cost) AS BIGINT) AS cost, CAST(SUM(reserved) AS BIGINT) AS reserved
              FROM calls LEFT JOIN api_keys ON api_keys.id = calls.key_id
-             WHERE calls.started_at >= ? AND (? IS NULL OR calls.key_id = ?)
+             WHERE calls.id <> 'ahead' AND calls.started_at >= ? AND (? IS NULL OR calls.key_id = ?)
              GROUP BY calls.key_id, api_keys.name, calls.model, calls.started_at / 86400000
              ORDER BY day DESC, calls.key_id, calls.model",
         )

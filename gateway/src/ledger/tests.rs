@@ -5,7 +5,8 @@ use super::*;
 fn new_job(id: &str) -> NewJob {
     NewJob {
         id: id.into(),
-        call_id: "chatcmpl-1".into(),
+        call_id: Some("chatcmpl-1".into()),
+        mode: "strict",
         model: "a/b".into(),
         quantisation: "Q4_1".into(),
         worker: "W".into(),

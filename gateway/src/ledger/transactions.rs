@@ -2,9 +2,9 @@
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use chainference_market::Lamports;
-use sqlx::Row;
+use sqlx::{Row, sqlite::SqliteRow};
 
-use super::{Ledger, LedgerError, entries::move_fee, from_sql, to_sql};
+use super::{Ledger, LedgerError, entries::move_fee, from_sql, to_sql, top_ups::conclude_top_up};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TransactionKind {
@@ -34,7 +34,7 @@ pub enum TransactionStatus {
 }
 
 impl TransactionStatus {
-    fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match self {
             Self::Landed => "landed",
             Self::Rejected => "rejected",
@@ -118,6 +118,7 @@ impl Ledger {
         .bind(signature)
         .execute(&mut *all)
         .await?;
+        conclude_top_up(&mut all, signature, status, error).await?;
         if status == TransactionStatus::Landed {
             move_fee(&mut all, signature).await?;
         }
@@ -142,16 +143,39 @@ impl Ledger {
         .bind(kind.name())
         .fetch_optional(&self.pool)
         .await?;
-        let Some(row) = row else { return Ok(None) };
-        let wire: String = row.try_get("wire")?;
-        let corrupt = |_| LedgerError::Corrupt { what: format!("transaction of {job}") };
-        Ok(Some(StoredTransaction {
-            signature: row.try_get("signature")?,
-            wire: BASE64.decode(wire).map_err(corrupt)?,
-            last_valid_block_height: from_sql(
-                row.try_get("last_valid_block_height")?,
-                "last_valid_block_height",
-            )?,
-        }))
+        row.as_ref().map(read).transpose()
     }
+
+    /// The job's transactions of which nobody knows what became of them, oldest first.
+    ///
+    /// # Errors
+    /// [`LedgerError`]
+    pub async fn signed_transactions(
+        &self,
+        job: &str,
+    ) -> Result<Vec<StoredTransaction>, LedgerError> {
+        let rows = sqlx::query(
+            "SELECT signature, wire, last_valid_block_height, created_at FROM transactions
+             WHERE job = ? AND status = 'signed'
+             UNION ALL
+             SELECT signature, wire, last_valid_block_height, created_at FROM top_ups
+             WHERE job = ? AND status = 'signed'
+             ORDER BY created_at",
+        )
+        .bind(job)
+        .bind(job)
+        .fetch_all(&self.pool)
+        .await?;
+        rows.iter().map(read).collect()
+    }
+}
+
+fn read(row: &SqliteRow) -> Result<StoredTransaction, LedgerError> {
+    let signature: String = row.try_get("signature")?;
+    let wire: String = row.try_get("wire")?;
+    let corrupt = |_| LedgerError::Corrupt { what: format!("transaction {signature}") };
+    let wire = BASE64.decode(wire).map_err(corrupt)?;
+    let height = row.try_get("last_valid_block_height")?;
+    let last_valid_block_height = from_sql(height, "last_valid_block_height")?;
+    Ok(StoredTransaction { signature, wire, last_valid_block_height })
 }

@@ -1,8 +1,8 @@
-//! `Authorization: Bearer sk-cf-…`
+//! `Authorization: Bearer sk-cf-…`, or `x-api-key: sk-cf-…` as Anthropic's clients send it.
 
 use axum::{
     extract::{Request, State},
-    http::{StatusCode, header},
+    http::{HeaderMap, StatusCode, header},
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -11,7 +11,7 @@ use crate::{access::Denied, openai::ApiError, settlement::CallError, state::App}
 
 /// Lets a request on, with its [`Caller`](crate::access::Caller) among its extensions.
 pub async fn require_key(State(app): State<App>, mut request: Request, next: Next) -> Response {
-    let Some(presented) = bearer(&request) else {
+    let Some(presented) = presented_key(request.headers()) else {
         return refuse(
             "No API key was given: send it as 'Authorization: Bearer sk-cf-…'.",
             "missing_api_key",
@@ -30,8 +30,13 @@ pub async fn require_key(State(app): State<App>, mut request: Request, next: Nex
     }
 }
 
-fn bearer(request: &Request) -> Option<&str> {
-    let value = request.headers().get(header::AUTHORIZATION)?.to_str().ok()?;
+/// The key that a request came with, whether it is one or not.
+pub fn presented_key(headers: &HeaderMap) -> Option<&str> {
+    bearer(headers).or_else(|| headers.get("x-api-key")?.to_str().ok())
+}
+
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
     let (scheme, key) = value.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| key.trim())
 }

@@ -5,12 +5,19 @@ mod identity;
 mod permit;
 mod rates;
 mod repeat;
+mod upgrade;
 
 use axum::{Router, middleware, response::Response};
 use std::any::Any;
 use tower_http::catch_panic::CatchPanicLayer;
 
-use crate::{openai::ApiError, state::App};
+pub use auth::presented_key;
+pub use upgrade::Heir;
+
+use crate::{
+    openai::{ApiError, error_shape},
+    state::App,
+};
 use axum::response::IntoResponse;
 
 /// Wraps every route, outermost last: what is added below sees the request first.
@@ -20,6 +27,8 @@ pub fn around_all(router: Router) -> Router {
         .layer(CatchPanicLayer::custom(panicked))
         // An id and the time taken on every answer, the 404s and the panics too.
         .layer(middleware::from_fn(identity::identify))
+        // Each error in the form of its endpoint.
+        .layer(middleware::from_fn(error_shape))
 }
 
 /// Wraps the routes that cost work or money.
@@ -33,6 +42,8 @@ pub fn around_v1(router: Router<App>, app: &App) -> Router<App> {
         .route_layer(middleware::from_fn_with_state(app.clone(), repeat::once))
         // Nobody gets that far without a key.
         .route_layer(middleware::from_fn_with_state(app.clone(), auth::require_key))
+        // What a request holds, a WebSocket that it became holds on.
+        .route_layer(middleware::from_fn(upgrade::hand_over))
 }
 
 fn panicked(_: Box<dyn Any + Send>) -> Response {

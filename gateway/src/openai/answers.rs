@@ -15,6 +15,8 @@ pub struct Answer {
     pub logprobs: Vec<TokenLogprob>,
     /// `None` until it has ended.
     pub reason: Option<FinishReason>,
+    /// The stop text that ended it, as the worker says.
+    pub stop: Option<String>,
 }
 
 impl Answers {
@@ -43,9 +45,10 @@ impl Answers {
         }
     }
 
-    pub fn finish(&mut self, choice: u32, reason: FinishReason) {
+    pub fn finish(&mut self, choice: u32, reason: FinishReason, stop: Option<String>) {
         if let Some(answer) = self.at(choice) {
             answer.reason = Some(reason);
+            answer.stop = stop;
         }
     }
 

@@ -4,19 +4,22 @@ use std::collections::{BTreeMap, HashMap};
 
 use chainference_protocol::{Decoding, Sampling};
 use serde::Deserialize;
+use utoipa::ToSchema;
 
 use super::read::{RequestError, TextOr};
 use crate::limits;
 
 /// OpenAI's parameters, and llama.cpp's beside them, by their own names.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(default)]
 #[derive(Default)]
 pub(super) struct DecodingRequest {
     pub stream: Option<bool>,
+    #[schema(value_type = Option<Object>)]
     pub stream_options: Option<StreamOptions>,
     pub n: Option<u32>,
     pub max_tokens: Option<u32>,
+    #[schema(value_type = Option<serde_json::Value>)]
     pub stop: Option<TextOr<Vec<String>>>,
     pub seed: Option<i64>,
     pub temperature: Option<f32>,

@@ -3,6 +3,7 @@
 use base64::{Engine, prelude::BASE64_STANDARD};
 use chainference_protocol::{CallRequest, Embedding, Prompt, Task};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::{
     call::json,
@@ -14,9 +15,10 @@ use super::{
 };
 use crate::limits;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 pub(super) struct EmbeddingRequest {
     model: String,
+    #[schema(value_type = serde_json::Value)]
     input: Prompts,
     #[serde(default)]
     encoding_format: Option<String>,

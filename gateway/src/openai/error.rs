@@ -5,6 +5,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
+use utoipa::ToSchema;
 
 /// An error as the OpenAI clients understand it. All four keys are always present.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,12 +20,14 @@ pub struct ApiError {
     pub should_retry: Option<bool>,
 }
 
-#[derive(Serialize)]
-struct Envelope<'a> {
+/// An error.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Envelope<'a> {
+    #[schema(inline)]
     error: Object<'a>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Object<'a> {
     message: &'a str,
     #[serde(rename = "type")]
@@ -98,6 +101,8 @@ impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let json = HeaderValue::from_static("application/json");
         let mut response = (self.status, self.to_json()).into_response();
+        // For the endpoints that tell errors in another form.
+        response.extensions_mut().insert(self.clone());
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, json);
         if let Some(seconds) = self.retry_after_s {

@@ -15,8 +15,9 @@ pub(super) struct ChatLogprobs {
     refusal: Option<()>,
 }
 
+/// A token of a text, with what might have stood there.
 #[derive(Serialize)]
-struct Token {
+pub(super) struct Token {
     #[serde(flatten)]
     chosen: Shown,
     top_logprobs: Vec<Shown>,
@@ -31,11 +32,16 @@ struct Shown {
 
 impl ChatLogprobs {
     pub fn new(tokens: &[TokenLogprob]) -> Self {
-        let token = |token: &TokenLogprob| Token {
+        Self { content: tokens.iter().map(Token::new).collect(), refusal: None }
+    }
+}
+
+impl Token {
+    pub fn new(token: &TokenLogprob) -> Self {
+        Self {
             chosen: Shown::new(&token.chosen),
             top_logprobs: token.top.iter().map(Shown::new).collect(),
-        };
-        Self { content: tokens.iter().map(token).collect(), refusal: None }
+        }
     }
 }
 

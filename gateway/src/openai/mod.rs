@@ -1,27 +1,34 @@
 //! The OpenAI shapes that clients send and expect: requests, answers, chunks and errors.
 
 mod answers;
+mod blocks;
 mod call;
 mod chat;
 mod completion;
 mod decoding;
+mod described;
 mod embedding;
 mod error;
 mod logprobs;
+mod messages;
 mod prompts;
 mod read;
 mod refused;
+mod response;
 mod usage;
 
 pub use answers::Answers;
 #[cfg(test)]
 pub use call::Style;
-pub use call::{Call, Chunks, Form};
+pub use call::{Call, Events, Form, StreamEvent};
 pub use chat::parse_chat;
 pub use completion::parse_completion;
+pub use described::schemas;
 pub use embedding::{EmbeddingCall, embeddings, parse_embedding};
 pub use error::ApiError;
+pub use messages::{error_shape, parse_count, parse_message};
 pub use read::RequestError;
+pub use response::{OwnResponses, Responses, parse_response};
 pub use usage::{Facts, InputUsage, Settlement, Tokens, Usage};
 
 #[cfg(test)]

@@ -23,7 +23,7 @@ const fn refused(
 }
 
 const NO_SOUND: &str = "models here neither hear nor speak.";
-const NO_WORKER: &str = "no worker in this market offers it.";
+pub(super) const NO_WORKER: &str = "no worker in this market offers it.";
 const NOT_STORED: &str = "nothing is stored.";
 const OF_THE_SERVER: &str = "how a worker computes is its own choice.";
 const OWN_ORDER: &str = "the samplers' order is llama.cpp's.";
@@ -69,6 +69,46 @@ pub(super) const COMPLETION: &[&[Refused]] = &[
         refused("prompt_logprobs", &["0"], "use 'echo' with 'logprobs'."),
         refused("response_format", &["{\"type\":\"text\"}"], "use 'grammar', or chat completions."),
         refused("json_schema", &[], "use 'grammar', or chat completions."),
+    ],
+    DECODING,
+];
+
+/// Of responses.
+pub(super) const RESPONSE: &[&[Refused]] = &[
+    &[
+        refused("background", &["false"], "a response is made while its client waits."),
+        refused("conversation", &[], "send the conversation as 'input'."),
+        refused("prompt", &[], "no prompts are kept here: send 'instructions' and 'input'."),
+        refused("context_management", &["[]"], "a conversation is read whole."),
+        refused("moderation", &[], NO_WORKER),
+        refused("max_tool_calls", &[], "there are no built-in tools; calls are the client's."),
+        refused("truncation", &["\"disabled\""], "a conversation is read whole."),
+        refused("service_tier", &["\"auto\"", "\"default\""], NO_WORKER),
+        refused("prompt_cache_retention", &["\"in_memory\"", "\"in-memory\""], NO_WORKER),
+        refused("messages", &[], "use 'input'."),
+        refused("response_format", &[], "use 'text.format'."),
+        refused("reasoning_effort", &[], "use 'reasoning.effort'."),
+        refused("max_completion_tokens", &[], "use 'max_output_tokens'."),
+        refused("functions", &["[]"], USE_TOOLS),
+        refused("chat_template", &[], "the model's own template is applied."),
+    ],
+    DECODING,
+];
+
+/// Of messages.
+pub(super) const MESSAGE: &[&[Refused]] = &[
+    &[
+        refused("container", &[], "there are no tools here but the client's own."),
+        refused("mcp_servers", &["[]"], "there are no tools here but the client's own."),
+        refused("context_management", &["{}"], "a conversation is read whole."),
+        refused("diagnostics", &["{}"], NO_WORKER),
+        refused("inference_geo", &["\"global\""], "the market chooses the worker."),
+        refused("output_format", &[], "use 'output_config.format'."),
+        refused("service_tier", &["\"auto\"", "\"standard_only\""], NO_WORKER),
+        refused("speed", &["\"standard\""], NO_WORKER),
+        refused("response_format", &[], "use 'output_config.format'."),
+        refused("reasoning_effort", &[], "use 'output_config.effort'."),
+        refused("chat_template", &[], "the model's own template is applied."),
     ],
     DECODING,
 ];

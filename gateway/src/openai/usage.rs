@@ -85,6 +85,19 @@ impl Usage {
             chainference,
         }
     }
+
+    pub fn tokens(&self) -> Tokens {
+        Tokens {
+            prompt: self.prompt_tokens,
+            cached: self.prompt_tokens_details.cached_tokens,
+            completion: self.completion_tokens,
+            reasoning: self.completion_tokens_details.reasoning_tokens,
+        }
+    }
+
+    pub fn settlement(&self) -> &Settlement {
+        &self.chainference
+    }
 }
 
 impl InputUsage {

@@ -21,7 +21,7 @@ pub async fn create(
     let body = call::read(&app, request.into_body()).await?;
     let EmbeddingCall { request, inputs, encoding } = parse_embedding(&body)?;
     drop(body);
-    let mut answer = app.settlement.call(caller, call::new_id("embd"), request, false);
+    let mut answer = app.settlement.call(caller, call::new_id("embd-"), request, false);
     let mut vectors = vec![Vec::new(); inputs];
     let (started, ended) = call::collect(&mut answer, "input", |event| {
         // A worker that leaves one out, or sends one twice, has failed before this.

@@ -1,4 +1,5 @@
-//! `GET /health`: the process answers. `GET /ready`: a call would be served. `GET /metrics`.
+//! `GET /health`: the process answers. `GET /ready`: a call would be served. `GET /metrics`,
+//! `GET /openapi.json`.
 
 use axum::{
     Json,
@@ -8,7 +9,7 @@ use axum::{
 };
 use serde_json::json;
 
-use crate::state::App;
+use crate::{openapi, state::App};
 
 pub async fn health() -> Response {
     Json(json!({"status": "ok"})).into_response()
@@ -40,4 +41,8 @@ pub async fn ready(State(app): State<App>) -> Response {
 pub async fn metrics(State(app): State<App>) -> Response {
     let text = "text/plain; version=0.0.4; charset=utf-8";
     ([(header::CONTENT_TYPE, text)], app.metrics.render()).into_response()
+}
+
+pub async fn openapi() -> Response {
+    Json(openapi::document()).into_response()
 }

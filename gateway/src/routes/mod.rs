@@ -6,7 +6,9 @@ pub mod completions;
 pub mod embeddings;
 pub mod health;
 pub mod jobs;
+pub mod messages;
 pub mod models;
+pub mod responses;
 pub mod spend;
 
 use axum::{

@@ -49,9 +49,15 @@ pub enum NoCandidate {
 /// The directory. Cheap to clone; one task keeps it fresh.
 #[derive(Clone)]
 pub struct Directory {
-    latest: watch::Receiver<Result<Arc<Snapshot>, String>>,
+    latest: watch::Receiver<Latest>,
     breaker: Arc<Mutex<Breaker<Pubkey>>>,
     started: Instant,
+}
+
+/// What the chain said when it last answered, and what is wrong since then.
+struct Latest {
+    known: Option<Arc<Snapshot>>,
+    trouble: Option<String>,
 }
 
 impl Directory {
@@ -61,7 +67,11 @@ impl Directory {
         if let Err(error) = &first {
             tracing::warn!(error, "the chain does not answer yet");
         }
-        let (sender, latest) = watch::channel(first.map(Arc::new));
+        let latest = match first {
+            Ok(first) => Latest { known: Some(Arc::new(first)), trouble: None },
+            Err(error) => Latest { known: None, trouble: Some(error) },
+        };
+        let (sender, latest) = watch::channel(latest);
         tokio::spawn(keep_fresh(chain, admission, sender, stop));
         Self { latest, breaker: Arc::default(), started: Instant::now() }
     }
@@ -69,11 +79,11 @@ impl Directory {
     /// # Errors
     /// Why the chain could not be read lately.
     pub fn snapshot(&self) -> Result<Arc<Snapshot>, String> {
-        let latest = self.latest.borrow().clone()?;
-        if latest.read_at.elapsed() > limits::DIRECTORY_AGE_MAX {
-            return Err("the chain has not answered for a while".to_owned());
-        }
-        Ok(latest)
+        let latest = self.latest.borrow();
+        let trouble = latest.trouble.as_deref().unwrap_or("it has not answered for a while");
+        // The last good snapshot serves until it is too old.
+        let known = latest.known.as_ref().filter(|known| !known.is_old());
+        known.cloned().ok_or_else(|| trouble.to_owned())
     }
 
     /// The best worker for the model that a client named and may use that can do what is needed,
@@ -109,6 +119,34 @@ impl Directory {
             .ok_or_else(|| snapshot.why_nobody(asked))
     }
 
+    /// Like [`Self::pick`], from what the chain said when it last answered, however long ago: among the
+    /// workers that `is_wanted`.
+    pub fn pick_known(
+        &self,
+        asked: &str,
+        needs: Abilities,
+        tried: &[Pubkey],
+        is_wanted: impl Fn(&Candidate) -> bool,
+    ) -> Option<Candidate> {
+        let known = self.latest.borrow().known.clone()?;
+        let now = self.started.elapsed();
+        let breaker = self.breaker.lock().unwrap_or_else(PoisonError::into_inner);
+        let failures = |one: &Candidate| breaker.failures(one.worker);
+        candidate::ranked(candidate::named(asked, &known.candidates), |_| true, failures)
+            .into_iter()
+            .filter(|one| one.abilities.contains(needs) && !tried.contains(&one.worker))
+            .find(|one| breaker.allows(one.worker, now) && is_wanted(one))
+            .cloned()
+    }
+
+    /// The chain's clock: as it was last read, and the time since then.
+    pub fn now_unix_s(&self) -> i64 {
+        let latest = self.latest.borrow();
+        let Some(known) = &latest.known else { return 0 };
+        let since_s = i64::try_from(known.read_at.elapsed().as_secs()).unwrap_or(i64::MAX);
+        known.time.unix_s.saturating_add(since_s)
+    }
+
     pub fn failed(&self, worker: Pubkey) {
         let now = self.started.elapsed();
         self.breaker.lock().unwrap_or_else(PoisonError::into_inner).failed(worker, now);
@@ -120,6 +158,10 @@ impl Directory {
 }
 
 impl Snapshot {
+    fn is_old(&self) -> bool {
+        self.read_at.elapsed() > limits::DIRECTORY_AGE_MAX
+    }
+
     fn why_nobody(&self, asked: &str) -> NoCandidate {
         let known = |(model, quantisation): &(String, String)| {
             name::matches(asked, model, quantisation).is_some()
@@ -131,27 +173,21 @@ impl Snapshot {
 async fn keep_fresh(
     chain: Chain,
     admission: Admission,
-    sender: watch::Sender<Result<Arc<Snapshot>, String>>,
+    sender: watch::Sender<Latest>,
     stop: CancellationToken,
 ) {
     while stop.run_until_cancelled(tokio::time::sleep(limits::DIRECTORY_INTERVAL)).await.is_some() {
         match read(&chain, admission).await {
             Ok(snapshot) => {
-                if sender.borrow().is_err() {
+                if sender.borrow().trouble.is_some() {
                     tracing::info!("the chain answers");
                 }
-                sender.send_modify(|latest| *latest = Ok(Arc::new(snapshot)));
+                let latest = Latest { known: Some(Arc::new(snapshot)), trouble: None };
+                sender.send_replace(latest);
             }
-            // The last good snapshot serves until it is too old.
             Err(error) => {
                 tracing::debug!(%error, "the directory could not be read");
-                sender.send_if_modified(|latest| match latest {
-                    Ok(old) if old.read_at.elapsed() < limits::DIRECTORY_AGE_MAX => false,
-                    _ => {
-                        *latest = Err(error.to_string());
-                        true
-                    }
-                });
+                sender.send_modify(|latest| latest.trouble = Some(error.to_string()));
             }
         }
     }

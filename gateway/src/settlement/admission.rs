@@ -8,7 +8,7 @@ use crate::{
     clock::now_unix_ms,
     ledger::{CallEnd, NewCall, ReserveError},
     metrics,
-    routing::{Candidate, needs},
+    routing::Candidate,
 };
 
 /// What a call has reserved and owes.
@@ -25,11 +25,8 @@ impl Call {
     /// Records the call, if its key may make it and can pay for it. What nobody serves is not worth
     /// a row.
     pub(super) async fn admit(&self, streamed: bool) -> Result<Charge, CallError> {
-        let (model, needs) = (&self.request.model, needs(&self.request.task));
-        let directory = &self.settlement.directory;
-        let candidate = directory
-            .pick(model, needs, &[], self.caller.models())
-            .map_err(|why| CallError::nobody(model, why))?;
+        let candidate =
+            self.pick(&[]).map_err(|why| CallError::nobody(&self.request.model, why))?;
         let bounds = stake::bounds(&self.request.task, candidate.context_tokens);
         let reserved = stake::stake(&candidate.prices, bounds)?;
         let tokens = bounds.tokens_in.saturating_add(bounds.tokens_out);

@@ -25,6 +25,8 @@ pub enum Event {
     Finished {
         choice: u32,
         reason: FinishReason,
+        /// The stop text that ended it, as the worker says.
+        stop: Option<String>,
     },
     /// One input's embedding.
     Embedding {
@@ -42,7 +44,7 @@ impl fmt::Debug for Event {
         match self {
             Self::Started(started) => started.fmt(f),
             Self::Delta(delta) => write!(f, "Delta of {}", delta.choice),
-            Self::Finished { choice, reason } => write!(f, "Finished {choice}: {reason:?}"),
+            Self::Finished { choice, reason, .. } => write!(f, "Finished {choice}: {reason:?}"),
             Self::Embedding { index, .. } => write!(f, "Embedding {index}"),
             Self::Ended(ended) => ended.fmt(f),
             Self::Failed(failure) => failure.fmt(f),
@@ -56,6 +58,8 @@ pub struct Started {
     pub worker: String,
     /// The model's id in the market.
     pub model: String,
+    /// Tokens of the prompt.
+    pub tokens_in: u64,
     /// Time from the call's arrival to its sending to the worker.
     pub overhead: Duration,
 }

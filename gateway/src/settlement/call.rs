@@ -17,14 +17,17 @@ use super::{
     Answer, CallError, Settlement,
     admission::Charge,
     answer::{Event, Failure, Started},
-    prepare::{Prepared, generator},
+    lease::Asked,
+    mode::{Mode, Way},
+    prepare::generator,
+    session::Lease,
     worker::Frames,
 };
 use crate::{
     access::Caller,
     ledger::CallEnd,
     limits, metrics,
-    routing::{Candidate, needs},
+    routing::{Candidate, NoCandidate, needs},
 };
 
 /// How many pieces of an answer may wait for a slow client.
@@ -36,6 +39,7 @@ pub(super) struct Call {
     pub caller: Caller,
     pub id: String,
     pub request: CallRequest,
+    pub mode: Mode,
     pub began: Instant,
     pub events: mpsc::Sender<Event>,
     pub delivered: Arc<AtomicU64>,
@@ -54,6 +58,18 @@ impl Settlement {
     /// Begins a call. Its work goes on in a task until its job has been ended, whatever becomes
     /// of the answer.
     pub fn call(&self, caller: Caller, id: String, request: CallRequest, streamed: bool) -> Answer {
+        self.call_in(self.mode, caller, id, request, streamed)
+    }
+
+    /// The same, for a call that says itself how it is to be settled.
+    pub fn call_in(
+        &self,
+        mode: Mode,
+        caller: Caller,
+        id: String,
+        request: CallRequest,
+        streamed: bool,
+    ) -> Answer {
         let (sender, events) = mpsc::channel(PIECES_WAITING_MAX);
         let delivered = Arc::new(AtomicU64::new(0));
         let call = Call {
@@ -61,6 +77,7 @@ impl Settlement {
             caller,
             id,
             request,
+            mode,
             began: Instant::now(),
             events: sender,
             delivered: delivered.clone(),
@@ -98,8 +115,7 @@ impl Call {
 
     /// Tries one worker after the other until a client sees something, or no more is worth it.
     async fn attempts(&self, charge: &mut Charge) -> Result<(Option<String>, CallEnd), Failure> {
-        let directory = &self.settlement.directory;
-        let (model, needs) = (&self.request.model, needs(&self.request.task));
+        let model = &self.request.model;
         let mut tried: Vec<Pubkey> = Vec::new();
         let mut last = None;
         let mut costs = false;
@@ -107,7 +123,7 @@ impl Call {
             if self.events.is_closed() {
                 return Ok((None, CallEnd::abandoned(Totals::ZERO)));
             }
-            let candidate = match directory.pick(model, needs, &tried, self.caller.models()) {
+            let candidate = match self.pick(&tried) {
                 Ok(candidate) if !self.left(limits::FIRST_TOKEN_DEADLINE).is_zero() => candidate,
                 Ok(_) => return Err(Failure { error: CallError::FirstTokenLate, costs }),
                 Err(why) => {
@@ -145,40 +161,94 @@ impl Call {
         }
     }
 
+    /// The best worker. With the chain away, one that could begin without it.
+    pub(super) fn pick(&self, tried: &[Pubkey]) -> Result<Candidate, NoCandidate> {
+        let settlement = &self.settlement;
+        let (model, needs) = (&self.request.model, needs(&self.request.task));
+        match settlement.directory.pick(model, needs, tried, self.caller.models()) {
+            Err(NoCandidate::ChainAway(reason)) => {
+                let can_begin = |one: &Candidate| {
+                    self.caller.models().allows(&one.model)
+                        && settlement.has_place(&self.request.task, one, self.way(one))
+                };
+                let known = settlement.directory.pick_known(model, needs, tried, can_begin);
+                known.ok_or(NoCandidate::ChainAway(reason))
+            }
+            picked => picked,
+        }
+    }
+
+    fn way(&self, candidate: &Candidate) -> Way {
+        let typical = self.settlement.typical.cost(candidate.offer);
+        self.mode.way(self.settlement.fees_matter, typical)
+    }
+
     async fn attempt(&self, candidate: &Candidate) -> Attempt {
         let unseen = |error| Attempt::Unseen { error, owed: Totals::ZERO };
         let settlement = &self.settlement;
-        // Never cut short in the middle: each of its steps has its own deadline.
-        let prepared = match settlement.prepare(&self.id, &self.request.task, candidate).await {
-            Ok(prepared) => prepared,
-            Err(error) => return unseen(error),
-        };
-        let overhead = self.began.elapsed();
-        metrics::overhead(overhead);
-        let frames = match self.send(candidate, &prepared).await {
-            Ok(frames) => frames,
-            Err(error) => {
-                settlement.end_soon(prepared, Totals::ZERO, Some(error.to_string()));
+        let mut is_fresh = false;
+        loop {
+            let asked = Asked {
+                call: &self.id,
+                task: &self.request.task,
+                candidate,
+                way: self.way(candidate),
+                is_fresh,
+            };
+            // Never cut short in the middle: each of its steps has its own deadline.
+            let lease = match settlement.lease(&asked).await {
+                Ok(lease) => lease,
+                Err(error) => return unseen(error),
+            };
+            let overhead = self.began.elapsed();
+            metrics::overhead(overhead);
+            let error = match self.send(candidate, &lease).await {
+                Ok(frames) => {
+                    let started = Started {
+                        job: lease.job().id(),
+                        worker: candidate.worker.to_string(),
+                        model: candidate.model.clone(),
+                        tokens_in: 0,
+                        overhead,
+                    };
+                    self.note_job(started.job.clone());
+                    return self.relay(candidate, lease, frames, started).await;
+                }
+                Err(error) => error,
+            };
+            // A job that was there may have died meanwhile; the worker that lives gets another.
+            is_fresh = lease.is_ahead && !is_fresh && error.is_the_jobs();
+            let is_unharmed = error.is_refusal() && !error.is_the_jobs();
+            if is_unharmed && lease.is_ahead && asked.way == Way::PerCall {
+                settlement.give_back(lease);
                 return unseen(error);
             }
-        };
-        let started = Started {
-            job: prepared.job.id(),
-            worker: candidate.worker.to_string(),
-            model: candidate.model.clone(),
-            overhead,
-        };
-        self.relay(candidate, prepared, frames, started).await
+            settlement.settle(lease, Totals::ZERO, error.is_refusal(), Some(error.to_string()));
+            if !is_fresh {
+                return unseen(error);
+            }
+        }
+    }
+
+    /// Records which job the call uses, while the worker reads the prompt.
+    fn note_job(&self, job: String) {
+        let (ledger, call) = (self.settlement.ledger.clone(), self.id.clone());
+        self.settlement.tasks.spawn(async move {
+            if let Err(error) = ledger.call_uses(&call, &job).await {
+                tracing::error!(call, %error, "a call's job could not be recorded");
+            }
+        });
     }
 
     /// Seals the call and posts it.
-    async fn send(&self, candidate: &Candidate, prepared: &Prepared) -> Result<Frames, CallError> {
-        let job = &prepared.job;
+    async fn send(&self, candidate: &Candidate, lease: &Lease) -> Result<Frames, CallError> {
+        let job = lease.job();
         let request =
             CallRequest { model: candidate.model.clone(), task: self.request.task.clone() };
         let to = WorkerPublic(candidate.x25519);
         let mut rng = generator()?;
-        let sealed = seal_call(&to, &job.session_key, job.wire_address(), 0, &request, &mut rng);
+        let (key, address) = (&job.session_key, job.wire_address());
+        let sealed = seal_call(&to, key, address, lease.call, &request, &mut rng);
         let (sealed, opener) = sealed.map_err(|error| CallError::Protocol(error.to_string()))?;
         let deadline = self.left(limits::FIRST_TOKEN_DEADLINE);
         self.settlement.workers.call(&job.endpoint, &sealed, opener, deadline).await

@@ -1,33 +1,51 @@
-//! The end of a job that a call has driven: the last voucher, and a look at what comes of it.
+//! The end of a job that was in use: the last voucher, and a look at what comes of it.
 
 use chainference_chain::accounts;
 use chainference_market::{Lamports, Totals};
 use tokio::time::{Instant, sleep};
 
-use super::{CallError, Settlement, job::Job, prepare::Prepared};
-use crate::{clock::now_unix_ms, limits, metrics};
+use super::{
+    CallError, Settlement,
+    job::Job,
+    session::{Lease, Session},
+};
+use crate::{clock::now_unix_ms, failpoint, limits, metrics};
 
 impl Settlement {
-    /// Ends a job in a task of its own: nobody waits for it but the shutdown.
-    pub(super) fn end_soon(&self, prepared: Prepared, owed: Totals, error: Option<String>) {
-        self.tasks.spawn(self.clone().end(prepared, owed, error));
+    /// A call has ended, and `owed` is paid for it. Unless `is_even`, its worker may count more. A job
+    /// that takes no more calls ends with its last one.
+    pub(super) fn settle(&self, lease: Lease, owed: Totals, is_even: bool, error: Option<String>) {
+        if let Ok(cost) = lease.price_of(owed) {
+            self.typical.observe(lease.job().terms.offer, cost);
+        }
+        if lease.settle(owed, is_even) {
+            self.end_soon(lease.session, error);
+        }
     }
 
-    async fn end(self, prepared: Prepared, owed: Totals, error: Option<String>) {
-        let Prepared { job, live, .. } = prepared;
-        if let Err(error) = self.end_now(&job, owed, error.as_deref()).await {
+    /// Ends a job in a task of its own: nobody waits for it but the shutdown.
+    pub(super) fn end_soon(&self, session: Session, error: Option<String>) {
+        self.tasks.spawn(self.clone().end(session, error));
+    }
+
+    async fn end(self, session: Session, error: Option<String>) {
+        // Whoever comes second finds it ended.
+        let Some(owed) = session.stop().await else { return };
+        let job = session.job();
+        if let Err(error) = self.end_now(job, owed, error.as_deref()).await {
             // The ledger or the chain failed; the sweeper tries again from what is stored.
             tracing::warn!(job = %job.address, %error, "a job's end is left to the sweeper");
         }
-        drop(live);
     }
 
     async fn end_now(&self, job: &Job, owed: Totals, error: Option<&str>) -> Result<(), CallError> {
         self.ledger.end_job(&job.id(), error, now_unix_ms()).await?;
+        failpoint::reached("job ended");
         if let Err(error) = self.vouch(job, &job.vouch(owed, true)).await {
             tracing::warn!(job = %job.address, %error, "the worker did not take its last voucher");
             return self.finish(job).await;
         }
+        failpoint::reached("last voucher posted");
         let until = Instant::now() + limits::SETTLE_WATCH;
         while Instant::now() < until {
             match self.chain.job(&job.address).await? {
@@ -54,7 +72,9 @@ impl Settlement {
         let refund = Lamports(settled.stake).minus(paid)?;
         let now_ms = now_unix_ms();
         let ended_ms = self.ledger.job(&id).await?.and_then(|row| row.ended_at_ms);
+        self.ledger.restake_job(&id, Lamports(settled.stake), now_ms).await?;
         self.ledger.settle_job(&id, paid, refund, now_ms).await?;
+        failpoint::reached("job settled");
         metrics::settled(paid, refund, now_ms - ended_ms.unwrap_or(now_ms));
         if paid > expected {
             tracing::error!(job = %id, %paid, %expected, "more was claimed than was vouched");

@@ -98,6 +98,31 @@ impl CallError {
         }
     }
 
+    /// Whether more free money would help.
+    pub fn is_short_of_money(&self) -> bool {
+        matches!(self, Self::InsufficientBalance { .. } | Self::OverLimit { .. })
+    }
+
+    /// Whether a job that was there before the call is to blame: the worker has let it go, or counts
+    /// more on it than we do. Another job may do.
+    pub fn is_the_jobs(&self) -> bool {
+        let code = match self {
+            Self::Worker(refusal) => refusal.code,
+            _ => return false,
+        };
+        matches!(code, ErrorCode::UnknownJob | ErrorCode::Unpaid | ErrorCode::TermsRefused)
+    }
+
+    /// Whether the worker doesn't like the terms.
+    pub fn is_about_terms(&self) -> bool {
+        matches!(self, Self::Worker(refusal) if refusal.code == ErrorCode::TermsRefused)
+    }
+
+    /// Whether the worker said no before it did anything.
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, Self::Worker(_))
+    }
+
     /// What the client is told.
     pub fn to_api(&self) -> ApiError {
         let unavailable = |code, message: String| {
@@ -242,6 +267,8 @@ impl From<SubmitError> for CallError {
     fn from(error: SubmitError) -> Self {
         match error {
             SubmitError::Unreachable(error) => error.into(),
+            // No worker's fault: the chain was too slow to take it.
+            SubmitError::Expired => Self::ChainAway(error.to_string()),
             other => Self::Refused(other.to_string()),
         }
     }

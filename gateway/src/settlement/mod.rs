@@ -1,39 +1,58 @@
 //! Paying for calls: from the stake to the last lamport back.
 //!
-//! The rules are pure and apart ([`stake`], [`meter`], [`next`]); this shell loads, sends, stores.
+//! The rules are pure and apart ([`stake`], [`meter`], [`account`], [`pool`], [`tending`], [`next`]); this shell
+//! loads, sends, stores.
 //! Order everywhere: store the intent, send it, store what came of it.
 
+mod account;
 mod admission;
+mod ahead;
 mod answer;
 mod call;
 mod end;
 mod error;
 mod job;
+mod lease;
 mod meter;
+mod mode;
 mod next;
 mod pieces;
+mod pool;
 mod prepare;
 mod printed;
+mod receipts;
 mod relay;
+mod session;
 mod stake;
 mod sweeper;
-mod vouchers;
+mod tending;
+mod top_up;
+mod typical;
 mod watch;
 mod worker;
 
 pub use answer::{Answer, Ended, Event, Failure, Started};
 pub use error::CallError;
+pub use mode::{Mode, Way};
 pub use worker::Workers;
 
 use std::sync::Arc;
 
 use chainference_chain::{Chain, ChainError, Keypair, Lamports, Pubkey};
+use chainference_protocol::CallRequest;
 use serde::Serialize;
 use tokio::sync::OnceCell;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{ledger::Ledger, routing::Directory};
+use crate::{
+    access::ModelList,
+    ledger::Ledger,
+    routing::{Directory, needs},
+};
+use ahead::Ahead;
 use job::LiveJobs;
+use lease::Sessions;
+use typical::Typical;
 
 /// What all calls share. Cheap to clone.
 #[derive(Clone)]
@@ -50,6 +69,13 @@ pub struct Settlement {
     /// Cuts the calls that are still running when there is no more time.
     pub cut: CancellationToken,
     low_balance: Lamports,
+    /// How calls come to their jobs, where they don't say so themselves.
+    mode: Mode,
+    fees_matter: bool,
+    ahead_max: Lamports,
+    ahead: Ahead,
+    sessions: Sessions,
+    typical: Typical,
     job_rent: Arc<OnceCell<Lamports>>,
     live: LiveJobs,
 }
@@ -64,10 +90,14 @@ pub struct Parts {
     pub vault: Pubkey,
     /// Below so much free money the vault is low.
     pub low_balance: Lamports,
+    pub mode: Mode,
+    pub fees_matter: bool,
+    pub ahead_max: Lamports,
 }
 
 impl Settlement {
     pub fn new(parts: Parts) -> Self {
+        let directory = parts.directory.clone();
         Self {
             chain: parts.chain,
             ledger: parts.ledger,
@@ -78,6 +108,12 @@ impl Settlement {
             tasks: TaskTracker::new(),
             cut: CancellationToken::new(),
             low_balance: parts.low_balance,
+            mode: parts.mode,
+            fees_matter: parts.fees_matter,
+            ahead_max: parts.ahead_max,
+            ahead: Ahead::new(move || directory.now_unix_s()),
+            sessions: Sessions::default(),
+            typical: Typical::default(),
             job_rent: Arc::default(),
             live: LiveJobs::default(),
         }
@@ -87,6 +123,21 @@ impl Settlement {
     async fn job_rent(&self) -> Result<Lamports, ChainError> {
         let rent = || self.chain.rent_exempt(prepare::job_bytes());
         self.job_rent.get_or_try_init(rent).await.copied()
+    }
+
+    /// The most tokens that a call's prompt has, where some worker can serve it.
+    ///
+    /// # Errors
+    /// [`CallError::nobody`], where none can.
+    pub fn tokens_in_at_most(
+        &self,
+        request: &CallRequest,
+        models: &ModelList,
+    ) -> Result<u64, CallError> {
+        let needs = needs(&request.task);
+        let candidate = self.directory.pick(&request.model, needs, &[], models);
+        candidate.map_err(|why| CallError::nobody(&request.model, why))?;
+        Ok(stake::bounds(&request.task, u32::MAX).tokens_in)
     }
 
     /// The vault's balance, as the client may use it.

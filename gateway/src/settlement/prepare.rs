@@ -1,21 +1,21 @@
-//! From a call to a locked job: stake, funds, key, quote, transaction. Each step is stored before
+//! From a stake to a locked job: funds, key, quote, transaction. Each step is stored before
 //! the next one lets anything leave this machine.
 
 use chainference_chain::{
     Blockhash, JobTerms, Pubkey, SignedTransaction, Signer, SubmitError,
     accounts::{self, Vault, model_hash},
 };
-use chainference_market::{Allowance, Lamports, Totals};
-use chainference_protocol::{SessionKey, Task};
+use chainference_market::{Allowance, Lamports};
+use chainference_protocol::SessionKey;
 use rand::{SeedableRng, TryRngCore, rngs::OsRng, rngs::StdRng};
 
 use super::{
-    CallError, Settlement,
+    CallError, Settlement, Way,
     job::{Job, LiveJob},
-    stake,
 };
 use crate::{
     clock::now_unix_ms,
+    failpoint,
     ledger::{NewJob, TransactionKind, TransactionStatus},
     limits,
     routing::{Candidate, Snapshot},
@@ -25,42 +25,45 @@ use crate::{
 /// finish, expire and close.
 const JOB_FEES: Lamports = Lamports(5 * limits::FEE_PER_SIGNATURE);
 
-/// A job that is locked on chain and ready for its call.
-pub struct Prepared {
+/// A job that is locked on chain.
+#[derive(Debug)]
+pub struct Locked {
     pub job: Job,
-    pub bounds: Totals,
-    /// Keeps the sweeper away for as long as the call drives the job.
+    /// Keeps the sweeper away for as long as somebody has a use for the job.
     pub live: LiveJob,
 }
 
+/// A job that is to be made.
+pub struct NewStake<'a> {
+    /// The call that it is for, unless it is made for any.
+    pub call: Option<&'a str>,
+    pub way: Way,
+    pub candidate: &'a Candidate,
+    pub stake: Lamports,
+    /// How far ahead its serving time ends, in seconds.
+    pub serve_s: i64,
+}
+
 impl Settlement {
-    /// Publishes and locks a job for a call on `candidate`.
-    pub async fn prepare(
-        &self,
-        call_id: &str,
-        task: &Task,
-        candidate: &Candidate,
-    ) -> Result<Prepared, CallError> {
+    /// Publishes and locks a job.
+    pub async fn publish(&self, new: &NewStake<'_>) -> Result<Locked, CallError> {
         let snapshot = self.directory.snapshot().map_err(CallError::ChainAway)?;
         if snapshot.paused {
             return Err(CallError::Paused);
         }
-        let bounds = stake::bounds(task, candidate.context_tokens);
-        let stake = stake::stake(&candidate.prices, bounds)?;
-        let blockhash = self.check_funds(&snapshot, stake).await?;
+        let blockhash = self.check_funds(&snapshot, new.stake).await?;
 
         let session_key = SessionKey::from_seed(random_seed()?);
-        let terms = self.terms(candidate, &session_key, stake, &snapshot, blockhash);
-        let job = Job::new(terms, session_key, candidate);
+        let terms = self.terms(new, &session_key, &snapshot, blockhash);
+        let job = Job::new(terms, session_key, new.candidate);
         let live = self.live.try_hold(&job.id()).ok_or(CallError::Random)?;
-        self.ledger
-            .intend_job(&self.new_job(call_id, &job, candidate, stake), now_unix_ms())
-            .await?;
+        self.ledger.intend_job(&new_job(new, &job), now_unix_ms()).await?;
+        failpoint::reached("job intended");
         let locked = self.lock(&job).await;
         if let Err(error) = &locked {
             self.give_up(&job, error).await;
         }
-        locked.map(|()| Prepared { job, bounds, live })
+        locked.map(|()| Locked { job, live })
     }
 
     /// Quote, sign, store, send.
@@ -72,11 +75,27 @@ impl Settlement {
             .map_err(|error| CallError::Protocol(error.to_string()))?;
         let id = job.id();
         self.store(&id, TransactionKind::Publish, &transaction).await?;
-        let submitted = self.chain.submit(&transaction).await;
+        failpoint::reached("publish stored");
+        let submitted = self.submit_publish(job, &transaction).await;
+        failpoint::reached("publish sent");
         self.conclude(&transaction, &submitted).await?;
         submitted.map_err(|error| self.refusal(error, job.terms.stake))?;
         let rent = self.job_rent().await?;
-        Ok(self.ledger.lock_job(&id, rent, now_unix_ms()).await?)
+        self.ledger.lock_job(&id, rent, now_unix_ms()).await?;
+        failpoint::reached("job locked");
+        Ok(())
+    }
+
+    /// Publishes and locks. A node may have forgotten that it landed: the job's own account tells.
+    pub(super) async fn submit_publish(
+        &self,
+        job: &Job,
+        transaction: &SignedTransaction,
+    ) -> Result<(), SubmitError> {
+        match self.chain.submit(transaction).await {
+            Err(SubmitError::Expired) if self.chain.job(&job.address).await?.is_some() => Ok(()),
+            outcome => outcome,
+        }
     }
 
     /// A job that did not come to be. Where nobody knows whether it did, the sweeper finds out.
@@ -92,12 +111,12 @@ impl Settlement {
 
     fn terms(
         &self,
-        candidate: &Candidate,
+        new: &NewStake<'_>,
         session_key: &SessionKey,
-        stake: Lamports,
         snapshot: &Snapshot,
         blockhash: Blockhash,
     ) -> JobTerms {
+        let candidate = new.candidate;
         JobTerms {
             vault: self.vault,
             authority: self.key.pubkey(),
@@ -107,29 +126,13 @@ impl Settlement {
             model_hash: model_hash(&candidate.model, &candidate.quantisation),
             session_key: Pubkey::new_from_array(session_key.public().0),
             open_slot: snapshot.time.slot,
-            stake: stake.0,
+            stake: new.stake.0,
             max_price_in_per_mtok: candidate.prices.input_per_mtok,
             max_price_out_per_mtok: candidate.prices.output_per_mtok,
             max_charge_min: candidate.prices.charge_min,
-            serve_until_unix_s: snapshot.time.unix_s.saturating_add(limits::SERVE_S),
+            serve_until_unix_s: snapshot.time.unix_s.saturating_add(new.serve_s),
             blockhash: blockhash.hash,
             last_valid_block_height: blockhash.last_valid_block_height,
-        }
-    }
-
-    fn new_job(&self, call_id: &str, job: &Job, candidate: &Candidate, stake: Lamports) -> NewJob {
-        NewJob {
-            id: job.id(),
-            call_id: call_id.to_owned(),
-            model: candidate.model.clone(),
-            quantisation: candidate.quantisation.clone(),
-            worker: candidate.worker.to_string(),
-            endpoint: candidate.endpoint.clone(),
-            session_key: job.stored_key(),
-            terms: serde_json::to_string(&job.terms).expect("terms always serialise"),
-            open_slot: job.terms.open_slot,
-            stake,
-            prices: candidate.prices,
         }
     }
 
@@ -168,6 +171,23 @@ impl Settlement {
         Ok(blockhash)
     }
 
+    /// What could be staked now, by the vault and by the delegate's limit.
+    pub async fn free_funds(&self) -> Result<Lamports, CallError> {
+        let snapshot = self.directory.snapshot().map_err(CallError::ChainAway)?;
+        let (vault, held) =
+            tokio::try_join!(self.chain.vault(&self.vault), self.chain.balance(&self.vault))?;
+        let Some(vault) = vault else {
+            return Err(CallError::NoVault { vault: self.vault.to_string() });
+        };
+        let free = vault.free(held.0);
+        if vault.owner == self.key.pubkey() {
+            return Ok(free);
+        }
+        let allowance = rolled(&vault, snapshot.time.unix_s);
+        let used = allowance.settled.0.saturating_add(vault.reserved);
+        Ok(free.min(Lamports(allowance.limit.0.saturating_sub(used))))
+    }
+
     /// A refusal by the chain, in the client's terms where it is the client's to mend.
     fn refusal(&self, error: SubmitError, stake: u64) -> CallError {
         let vault = self.vault.to_string();
@@ -201,7 +221,31 @@ impl Settlement {
     }
 }
 
+fn new_job(new: &NewStake<'_>, job: &Job) -> NewJob {
+    let candidate = new.candidate;
+    NewJob {
+        id: job.id(),
+        call_id: new.call.map(str::to_owned),
+        mode: new.way.name(),
+        model: candidate.model.clone(),
+        quantisation: candidate.quantisation.clone(),
+        worker: candidate.worker.to_string(),
+        endpoint: candidate.endpoint.clone(),
+        session_key: job.stored_key(),
+        terms: serde_json::to_string(&job.terms).expect("terms always serialise"),
+        open_slot: job.terms.open_slot,
+        stake: new.stake,
+        prices: candidate.prices,
+    }
+}
+
 fn check_limit(vault: &Vault, stake: Lamports, now_unix_s: i64) -> Result<(), ()> {
+    let allowance = rolled(vault, now_unix_s);
+    allowance.check(Lamports(vault.reserved), stake).map_err(|_| ())
+}
+
+/// What the delegate may spend, as of now.
+fn rolled(vault: &Vault, now_unix_s: i64) -> Allowance {
     let mut allowance = Allowance {
         limit: Lamports(vault.limit),
         period_s: vault.period_s,
@@ -209,7 +253,7 @@ fn check_limit(vault: &Vault, stake: Lamports, now_unix_s: i64) -> Result<(), ()
         settled: Lamports(vault.settled_in_period),
     };
     allowance.roll(now_unix_s);
-    allowance.check(Lamports(vault.reserved), stake).map_err(|_| ())
+    allowance
 }
 
 /// What the network takes for a transaction: so much for each signature. Their number comes first

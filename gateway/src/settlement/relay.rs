@@ -2,8 +2,8 @@
 
 use std::{ops::ControlFlow, sync::atomic::Ordering, time::Duration};
 
-use chainference_market::{Prices, Totals};
-use chainference_protocol::{Delta, Frame, WireError};
+use chainference_market::{ReceiptKind, Totals};
+use chainference_protocol::{Delta, Frame, SignedReceipt, WireError};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use super::{
@@ -12,43 +12,34 @@ use super::{
     call::{Attempt, Call},
     meter::Meter,
     pieces::Pieces,
-    prepare::Prepared,
-    vouchers::Vouchers,
+    receipts::Receipts,
+    session::Lease,
     worker::Frames,
 };
-use crate::{ledger::CallEnd, limits, metrics, routing::Candidate};
+use crate::{clock::now_unix_ms, ledger::CallEnd, limits, metrics, routing::Candidate};
 
 impl Call {
     /// Passes frames on until the end, then ends the job for exactly what was delivered.
     pub(super) async fn relay(
         &self,
         candidate: &Candidate,
-        prepared: Prepared,
+        lease: Lease,
         frames: Frames,
         started: Started,
     ) -> Attempt {
-        let mut relay = Relay {
-            call: self,
-            meter: Meter::new(prepared.bounds),
-            vouchers: Vouchers::start(&self.settlement, &prepared.job),
-            prices: prepared.job.prices,
-            pieces: Pieces::new(&self.request.task, candidate.context_tokens),
-            started: Some(started),
-            first: None,
-            tokens_reasoning: 0,
-            frames,
-        };
+        let pieces = Pieces::new(&self.request.task, candidate.context_tokens);
+        let mut relay = Relay::new(self, lease, pieces, frames, started);
         let outcome = relay.run().await;
-        let Relay { started, first, mut meter, vouchers, frames, .. } = relay;
+        let Relay { started, first, mut meter, receipts, lease, frames, .. } = relay;
         // Nothing more is wanted from the worker: its connection ends here.
         drop(frames);
         let seen = started.is_none();
-        let job = prepared.job.id();
+        let job = lease.job().id();
+        self.keep(job.clone(), receipts);
         let text = outcome.as_ref().err().map(ToString::to_string);
         if !seen && let Err(error) = outcome {
             let owed = meter.vouched();
-            vouchers.stop().await;
-            self.settlement.end_soon(prepared, owed, text);
+            self.settlement.settle(lease, owed, false, text);
             return Attempt::Unseen { error, owed };
         }
         let broke_off = outcome.is_err();
@@ -64,7 +55,6 @@ impl Call {
         let _ = timeout(limits::CLIENT_STALL_DEADLINE, self.events.closed()).await;
         meter.delivered(self.delivered.load(Ordering::Relaxed));
         let owed = meter.owed();
-        vouchers.stop().await;
         let end = match &text {
             Some(error) if broke_off => CallEnd::failed(owed, error.clone()),
             _ if meter.is_complete() => CallEnd::completed(owed),
@@ -72,8 +62,21 @@ impl Call {
         };
         let (task, model) = (&self.request.task, &candidate.model);
         metrics::served(task, model, &end, first, self.began.elapsed());
-        self.settlement.end_soon(prepared, owed, text);
+        self.settlement.settle(lease, owed, meter.is_complete(), text);
         Attempt::Over { job, end }
+    }
+}
+
+impl Call {
+    /// Stores what the worker has signed, while the call's end goes on.
+    fn keep(&self, job: String, receipts: Receipts) {
+        let (ledger, call) = (self.settlement.ledger.clone(), self.id.clone());
+        self.settlement.tasks.spawn(async move {
+            let stored = receipts.into_stored();
+            if let Err(error) = ledger.store_receipts(&job, &call, &stored, now_unix_ms()).await {
+                tracing::error!(job, %error, "receipts could not be stored");
+            }
+        });
     }
 }
 
@@ -83,8 +86,9 @@ struct Relay<'a> {
     meter: Meter,
     /// What of the answer has come.
     pieces: Pieces,
-    vouchers: Vouchers,
-    prices: Prices,
+    /// What the worker has signed of it.
+    receipts: Receipts,
+    lease: Lease,
     /// What the client is told first; gone once it was told.
     started: Option<Started>,
     /// When that was, since the call's arrival.
@@ -93,7 +97,22 @@ struct Relay<'a> {
     frames: Frames,
 }
 
-impl Relay<'_> {
+impl<'a> Relay<'a> {
+    fn new(call: &'a Call, lease: Lease, pieces: Pieces, frames: Frames, started: Started) -> Self {
+        let (job, operator) = (lease.job().wire_address(), lease.job().terms.operator);
+        Self {
+            call,
+            meter: Meter::new(lease.bounds),
+            receipts: Receipts::new(job, lease.call, operator, lease.is_alone()),
+            lease,
+            pieces,
+            started: Some(started),
+            first: None,
+            tokens_reasoning: 0,
+            frames,
+        }
+    }
+
     /// Relays until the answer is complete or the client has left.
     async fn run(&mut self) -> Result<(), CallError> {
         let mut tick = interval(limits::VOUCH_INTERVAL);
@@ -121,22 +140,30 @@ impl Relay<'_> {
     /// One frame. It breaks off after the last one, or where the client has left.
     async fn pass_on(&mut self, frame: Frame) -> Result<ControlFlow<()>, CallError> {
         let told = match frame {
-            Frame::Accepted { tokens_in, .. } => {
+            Frame::Accepted { tokens_in, receipt } => {
                 self.meter.accepted(tokens_in)?;
-                true
+                if let Some(started) = &mut self.started {
+                    started.tokens_in = tokens_in;
+                }
+                // Who signs for nothing from the start is no worker to go on with.
+                match self.heard(ReceiptKind::Accepted, &receipt)? {
+                    Some(problem) => return Err(CallError::Protocol(problem.to_owned())),
+                    None => true,
+                }
             }
             Frame::Delta(delta) => self.delta(delta).await?,
-            Frame::VoucherWanted { .. } => {
+            Frame::VoucherWanted { receipt } => {
+                self.heard(ReceiptKind::VoucherWanted, &receipt)?;
                 self.note_delivered();
                 if let Some(totals) = self.meter.wanted(self.call.began.elapsed()) {
-                    self.vouchers.want(totals);
+                    self.lease.vouch(totals);
                 }
                 true
             }
-            Frame::Finish { choice, reason, tokens_reasoning } => {
+            Frame::Finish { choice, reason, tokens_reasoning, stop } => {
                 self.pieces.finished(choice)?;
                 self.tokens_reasoning = self.tokens_reasoning.saturating_add(tokens_reasoning);
-                self.tell(Event::Finished { choice, reason }).await
+                self.tell(Event::Finished { choice, reason, stop }).await
             }
             Frame::Embedding { index, vector } => {
                 self.pieces.embedding(index, &vector)?;
@@ -144,8 +171,8 @@ impl Relay<'_> {
             }
             Frame::End { tokens_cached, receipt } => {
                 let totals = self.meter.received_totals()?;
-                if receipt.totals() != totals {
-                    tracing::warn!(?totals, receipt = ?receipt.totals(), "the worker counts otherwise");
+                if let Some(problem) = self.heard(ReceiptKind::End, &receipt)? {
+                    tracing::warn!(?totals, receipt = ?receipt.totals(), problem, "a bad receipt");
                 }
                 self.end(tokens_cached, totals).await?;
                 return Ok(ControlFlow::Break(()));
@@ -158,6 +185,16 @@ impl Relay<'_> {
         Ok(if told { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
     }
 
+    /// A receipt, held against what has come; says what is wrong with it.
+    fn heard(
+        &mut self,
+        kind: ReceiptKind,
+        receipt: &SignedReceipt,
+    ) -> Result<Option<&'static str>, CallError> {
+        let received = self.meter.received_totals()?;
+        Ok(self.receipts.heard(kind, receipt, self.frames.digest_before(), received))
+    }
+
     async fn delta(&mut self, delta: Delta) -> Result<bool, CallError> {
         self.meter.received(delta.tokens.len() as u64)?;
         self.pieces.delta(&delta)?;
@@ -167,7 +204,7 @@ impl Relay<'_> {
     async fn end(&mut self, tokens_cached: u64, totals: Totals) -> Result<(), CallError> {
         self.pieces.all()?;
         self.meter.ended();
-        let cost = self.prices.cost(totals)?;
+        let cost = self.lease.price_of(totals)?;
         self.tell(Event::Ended(Ended {
             totals,
             // These two are the worker's word; nothing is paid by them.
@@ -181,7 +218,13 @@ impl Relay<'_> {
 
     /// Tells the client, first of all whose answer follows; `false` where it has left.
     async fn tell(&mut self, event: Event) -> bool {
-        self.start().await && self.call.tell(event).await
+        let began = Instant::now();
+        let told = self.start().await && self.call.tell(event).await;
+        // What a slow client has not taken fills the credit window that it shares with other calls.
+        if began.elapsed() > limits::SLOW_CLIENT && !self.lease.is_alone() {
+            self.lease.session.close();
+        }
+        told
     }
 
     /// Tells the client whose answer follows, once.
@@ -204,7 +247,7 @@ impl Relay<'_> {
     fn vouch_if_due(&mut self) {
         self.note_delivered();
         if let Some(totals) = self.meter.due(self.call.began.elapsed()) {
-            self.vouchers.want(totals);
+            self.lease.vouch(totals);
         }
     }
 

@@ -18,6 +18,7 @@ use super::{
 };
 use crate::{
     clock::{ChainTime, now_unix_ms},
+    failpoint,
     ledger::{JobRow, JobStatus, StoredTransaction, TransactionKind},
     limits,
 };
@@ -53,6 +54,7 @@ impl Settlement {
     async fn advance(&self, id: &str, now: ChainTime) -> Result<(), CallError> {
         let Some(row) = self.ledger.job(id).await? else { return Ok(()) };
         let job = Job::from_row(&row)?;
+        self.conclude_open(&row).await?;
         let found = self.chain.job(&job.address).await?;
         let finish = self.ledger.open_transaction(id, TransactionKind::Finish).await?;
         let known = Known {
@@ -83,13 +85,16 @@ impl Settlement {
         match step {
             Step::Wait => Ok(()),
             Step::Fail => Ok(self.ledger.fail_job(id, "it was never sent", now_unix_ms()).await?),
-            Step::Resubmit => self.resubmit(id).await,
+            Step::Resubmit => self.resubmit(id, job).await,
             Step::End => self.end_stored(row).await,
             Step::PostLast => self.post_last(job).await,
             Step::Finish => self.finish(job).await,
             Step::Expire => self.expire(job, found).await,
             Step::RecordSettled => match found {
-                Some(found) => self.record_settled(job, found).await,
+                Some(found) => {
+                    self.lock_stored(row).await?;
+                    self.record_settled(job, found).await
+                }
                 None => Ok(()),
             },
             Step::Close => self.close(job).await,
@@ -97,15 +102,29 @@ impl Settlement {
         }
     }
 
+    /// What became of the transactions that were sent before the gateway last stopped: the same bytes,
+    /// sent again, tell. Publishing is [`Self::resubmit`]'s while the job hangs on it.
+    async fn conclude_open(&self, row: &JobRow) -> Result<(), CallError> {
+        if row.status == JobStatus::Submitted {
+            return Ok(());
+        }
+        for stored in self.ledger.signed_transactions(&row.id).await? {
+            let Some(transaction) = restore(stored) else { continue };
+            let outcome = self.chain.submit(&transaction).await;
+            self.conclude(&transaction, &outcome).await?;
+        }
+        Ok(())
+    }
+
     /// The transaction may or may not have landed: the same bytes tell.
-    async fn resubmit(&self, id: &str) -> Result<(), CallError> {
+    async fn resubmit(&self, id: &str, job: &Job) -> Result<(), CallError> {
         let publish = self.ledger.open_transaction(id, TransactionKind::Publish).await?;
         let stored = publish.and_then(restore);
         let Some(transaction) = stored else {
             let reason = "its transaction was refused or is lost";
             return Ok(self.ledger.fail_job(id, reason, now_unix_ms()).await?);
         };
-        let outcome = self.chain.submit(&transaction).await;
+        let outcome = self.submit_publish(job, &transaction).await;
         self.conclude(&transaction, &outcome).await?;
         match outcome {
             Ok(()) => {
@@ -117,12 +136,18 @@ impl Settlement {
         }
     }
 
-    async fn end_stored(&self, row: &JobRow) -> Result<(), CallError> {
+    /// A job that was found on chain before its lock was booked.
+    async fn lock_stored(&self, row: &JobRow) -> Result<(), CallError> {
         if row.status == JobStatus::Submitted {
             let rent = self.job_rent().await?;
             self.ledger.lock_job(&row.id, rent, now_unix_ms()).await?;
         }
-        let reason = Some("the gateway stopped while it was in use");
+        Ok(())
+    }
+
+    async fn end_stored(&self, row: &JobRow) -> Result<(), CallError> {
+        self.lock_stored(row).await?;
+        let reason = Some("no call used it any more");
         Ok(self.ledger.end_job(&row.id, reason, now_unix_ms()).await?)
     }
 
@@ -179,7 +204,9 @@ impl Settlement {
         let transaction = SignedTransaction::sign(&[instruction], &self.key, &[], &blockhash)
             .map_err(|error| CallError::Refused(error.to_string()))?;
         self.store(&job.id(), kind, &transaction).await?;
+        failpoint::reached(&format!("{} stored", kind.name()));
         let outcome = self.chain.submit(&transaction).await;
+        failpoint::reached(&format!("{} sent", kind.name()));
         self.conclude(&transaction, &outcome).await?;
         Ok(outcome?)
     }
@@ -190,13 +217,17 @@ impl Settlement {
         kind: TransactionKind,
         transaction: &SignedTransaction,
     ) -> Result<(), CallError> {
-        let stored = StoredTransaction {
-            signature: transaction.signature.to_string(),
-            wire: transaction.wire.clone(),
-            last_valid_block_height: transaction.last_valid_block_height,
-        };
-        let fee = fee(transaction);
+        let (stored, fee) = (stored(transaction), fee(transaction));
         Ok(self.ledger.store_transaction(job, kind, &stored, fee, now_unix_ms()).await?)
+    }
+}
+
+/// A transaction in the form in which the ledger keeps it.
+pub(super) fn stored(transaction: &SignedTransaction) -> StoredTransaction {
+    StoredTransaction {
+        signature: transaction.signature.to_string(),
+        wire: transaction.wire.clone(),
+        last_valid_block_height: transaction.last_valid_block_height,
     }
 }
 

@@ -68,7 +68,8 @@ impl Workers {
         let sent = tokio::time::timeout(deadline, request).await;
         let response = sent.map_err(|_| CallError::FirstTokenLate)?.map_err(unreachable)?;
         let events = bounded(checked(response).await?).eventsource();
-        Ok(Frames { events: events.boxed(), opener })
+        let before = opener.digest();
+        Ok(Frames { events: events.boxed(), opener, before })
     }
 
     async fn post<T: Serialize>(
@@ -93,6 +94,7 @@ impl Workers {
 pub struct Frames {
     events: BoxStream<'static, Result<Event, EventStreamError<CallError>>>,
     opener: FrameOpener,
+    before: [u8; 32],
 }
 
 impl Frames {
@@ -104,6 +106,7 @@ impl Frames {
             Some(Err(error)) => return Err(CallError::Protocol(error.to_string())),
             None => return Err(CallError::Unreachable("the answer broke off".into())),
         };
+        self.before = self.opener.digest();
         match self.opener.open(&event.data) {
             Ok(Frame::Error { code, message }) => {
                 Err(CallError::Worker(WireError { code, message }))
@@ -111,6 +114,13 @@ impl Frames {
             Ok(frame) => Ok(frame),
             Err(error) => Err(CallError::Protocol(error.to_string())),
         }
+    }
+}
+
+impl Frames {
+    /// Digest of the frames before the last one: what a receipt in it is about.
+    pub fn digest_before(&self) -> [u8; 32] {
+        self.before
     }
 }
 

@@ -94,6 +94,18 @@ async function complete_stream() {
 
 const embed = () => client.embeddings.create(body);
 
+const respond = () => client.responses.create(body);
+
+async function respond_stream() {
+  const [kinds, numbers] = [[], []];
+  const events = client.responses.stream(body);
+  for await (const event of events) {
+    kinds.push(event.type);
+    numbers.push(event.sequence_number);
+  }
+  return { ...(await events.finalResponse()), kinds, numbers };
+}
+
 async function models() {
   const ids = [];
   for await (const model of client.models.list()) ids.push(model.id);
@@ -102,7 +114,7 @@ async function models() {
 
 let result;
 try {
-  result = await { plain, stream, chat, chat_stream, parse, complete, complete_stream, embed, models }[what]();
+  result = await { plain, stream, chat, chat_stream, parse, complete, complete_stream, embed, models, respond, respond_stream }[what]();
 } catch (error) {
   result = { error: describe(error) };
 }

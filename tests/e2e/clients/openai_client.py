@@ -85,6 +85,27 @@ def embed(body):
     return valid(client.embeddings.create(**body))
 
 
+def respond(body):
+    return valid(client.responses.create(**body))
+
+
+def respond_stream(body):
+    """Every event, checked, and the response that the client's own accumulator puts together."""
+    kinds, numbers = [], []
+    with client.responses.stream(**body) as events:
+        for event in events:
+            kinds.append(event.type)
+            numbers.append(event.sequence_number)
+        final = events.get_final_response()
+    raw = [valid(event)["type"] for event in client.responses.create(stream=True, **body)]
+    return {**final.model_dump(), "output_text": final.output_text, "kinds": kinds, "numbers": numbers, "raw": raw}
+
+
+def respond_parse(body):
+    answer = client.responses.parse(text_format=City, **body)
+    return {"parsed": answer.output_parsed.model_dump(), "status": answer.status}
+
+
 def models(_body):
     return {"ids": [model.id for model in client.models.list()]}
 
@@ -99,7 +120,7 @@ def describe(error):
     }
 
 
-CALLS = [plain, stream, chat, chat_stream, parse, complete, complete_stream, embed, models]
+CALLS = [plain, stream, chat, chat_stream, parse, complete, complete_stream, embed, models, respond, respond_stream, respond_parse]
 
 try:
     result = {call.__name__: call for call in CALLS}[sys.argv[1]](json.loads(sys.argv[2]))

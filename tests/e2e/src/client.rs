@@ -1,4 +1,4 @@
-//! The clients that people use: curl, and OpenAI's own for Python and Node.
+//! The clients that people use: curl, OpenAI's own for Python and Node, and Anthropic's for Python.
 
 use std::{
     path::{Path, PathBuf},
@@ -54,6 +54,22 @@ pub fn post_to(place: &Place, path: &str, key: &str, body: &str) -> Answer {
     }
 }
 
+/// The data of each event that POST to a path below /v1 is streamed, as JSON; marks are left out.
+pub fn stream_of(place: &Place, path: &str, body: &Value) -> Vec<Value> {
+    let text = curl(&[
+        "-sN",
+        &format!("{}{path}", place.base_url()),
+        "-H",
+        &format!("authorization: Bearer {}", place.key()),
+        "-H",
+        "content-type: application/json",
+        "-d",
+        &body.to_string(),
+    ]);
+    let data = text.lines().filter_map(|line| line.strip_prefix("data: "));
+    data.filter_map(|data| serde_json::from_str(data).ok()).collect()
+}
+
 /// A chat of one message; `more` is laid over it.
 pub fn chat(prompt: &str, more: Value) -> Value {
     let mut body = json!({"model": MODEL, "temperature": 0, "messages": [{"role": "user", "content": prompt}]});
@@ -67,6 +83,7 @@ pub fn chat(prompt: &str, more: Value) -> Value {
 pub enum Sdk {
     Python,
     Node,
+    Anthropic,
 }
 
 /// Runs one request with an official client. It prints what it got: `content`, `finish_reason`, `usage`, `chunks`; or
@@ -86,6 +103,11 @@ pub fn sdk_command(place: &Place, sdk: Sdk, what: &str, body: &Value) -> Command
             command.arg(scripts.join("openai_client.py"));
             command
         }
+        Sdk::Anthropic => {
+            let mut command = Command::new(installed("anthropic-").join("bin/python"));
+            command.arg(scripts.join("anthropic_client.py"));
+            command
+        }
         Sdk::Node => {
             let mut command = Command::new("node");
             command.arg(scripts.join("openai_client.mjs")).arg(installed("node-"));
@@ -95,13 +117,15 @@ pub fn sdk_command(place: &Place, sdk: Sdk, what: &str, body: &Value) -> Command
     command
         .args([what, &body.to_string()])
         .env("OPENAI_BASE_URL", place.base_url())
-        .env("OPENAI_API_KEY", place.key());
+        .env("OPENAI_API_KEY", place.key())
+        .env("ANTHROPIC_BASE_URL", place.base_url().trim_end_matches("/v1"))
+        .env("ANTHROPIC_API_KEY", place.key());
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
 
 /// The newest client of that kind that scripts/setup-test has installed.
-fn installed(kind: &str) -> PathBuf {
+pub(crate) fn installed(kind: &str) -> PathBuf {
     let clients = cache().join("clients");
     let found =
         std::fs::read_dir(&clients).into_iter().flatten().flatten().map(|entry| entry.path());

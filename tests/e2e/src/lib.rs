@@ -6,6 +6,8 @@ pub mod client;
 pub mod market;
 pub mod money;
 pub mod process;
+pub mod schemas;
+pub mod stranger;
 
 /// The quickstart's model, under the name that the market gives it.
 pub const MODEL: &str = "HuggingFaceTB/SmolLM2-135M-Instruct";

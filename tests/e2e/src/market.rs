@@ -101,6 +101,19 @@ impl Place {
         self.json(&["jobs", "--json"]).as_array().expect("a list").clone()
     }
 
+    /// The jobs that calls have used; others wait for theirs.
+    pub fn used_jobs(&self) -> Vec<Value> {
+        let is_used = |job: &Value| job["call"].is_string() || job["calls"] != 0;
+        self.jobs().into_iter().filter(is_used).collect()
+    }
+
+    /// The stakes of the jobs that are on the chain and not settled, as the ledger knows them.
+    pub fn staked(&self) -> u64 {
+        let is_live = |job: &&Value| job["status"] == "locked" || job["status"] == "ended";
+        let stake = |job: &Value| job["stake"].as_u64().expect("lamports");
+        self.jobs().iter().filter(is_live).map(stake).sum()
+    }
+
     pub fn log(&self, name: &str) -> String {
         fs::read_to_string(self.home().join("logs").join(name)).unwrap_or_default()
     }
@@ -166,10 +179,10 @@ impl Market {
         self.place.json(&["status", "--json"])
     }
 
-    /// The only job there is, once it has that status.
+    /// The only job that a call has used, once it has that status.
     pub fn await_job(&self, status: &str, within_s: u64) -> Value {
         eventually(&format!("a job that is {status}"), within_s, || {
-            self.jobs().into_iter().find(|job| job["status"] == status)
+            self.used_jobs().into_iter().find(|job| job["status"] == status)
         })
     }
 

@@ -3,7 +3,10 @@
 use chainference_chain::{Pubkey, address};
 use serde_json::{Value, json};
 
-use crate::market::{Market, block_on};
+use crate::{
+    eventually,
+    market::{Market, block_on},
+};
 
 /// All accounts that take part in a call, at one moment, in lamports.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,7 +63,18 @@ impl Keys {
 }
 
 impl Books {
+    /// Jobs are made and let go ahead of calls at any moment: takes them until two are the same, and all
+    /// that is reserved is what live jobs of the ledger hold.
     pub fn take(market: &Market, keys: &Keys) -> Self {
+        eventually("the books stand still", 60, || {
+            let (first, staked) = (Self::look(market, keys), market.staked());
+            let again = Self::look(market, keys);
+            (first == again && again.reserved == staked).then_some(again)
+        })
+    }
+
+    /// One look, which may fall between two steps of a job.
+    pub fn look(market: &Market, keys: &Keys) -> Self {
         let chain = market.chain();
         block_on(async {
             let balance = |key: Pubkey| {

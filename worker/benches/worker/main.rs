@@ -39,8 +39,9 @@ fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
     let mut settings = Settings::from_env()?;
     std::fs::create_dir_all(&settings.folder)?;
     // Apart, as two processes would be: the worker's tasks get no help from the client's threads.
-    let serving = tokio::runtime::Runtime::new()?;
-    let asking = tokio::runtime::Runtime::new()?;
+    let runtime =
+        || tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    let (serving, asking) = (runtime()?, runtime()?);
     let flags = asking.block_on(choose(&settings))?;
     println!("llama-server: {flags}");
     // Both with what suits the workloads: flash attention is slower with long contexts and faster with

@@ -35,7 +35,7 @@ pub struct Ours {
     _worker: Worker,
     client: Arc<Client>,
     _place: Place,
-    ready: Mutex<Vec<Ready>>,
+    ready: Arc<Mutex<Vec<Ready>>>,
 }
 
 impl Ours {
@@ -52,7 +52,7 @@ impl Ours {
             })
             .await;
         let client = Arc::new(place.client().await);
-        Self { _worker: worker, client, _place: place, ready: Mutex::default() }
+        Self { _worker: worker, client, _place: place, ready: Arc::default() }
     }
 
     /// Has so many jobs published and locked, as a gateway has ahead of need.
@@ -103,10 +103,14 @@ impl Ours {
                 wanted.send_replace(ready.totals);
             }
         }
+        // The last voucher goes beside whatever comes next, as a gateway's does.
         wanted.send_replace(ready.totals);
         drop(wanted);
-        vouching.await?;
-        self.lock().push(ready);
+        let jobs = Arc::clone(&self.ready);
+        tokio::spawn(async move {
+            vouching.await.expect("vouchers are taken");
+            jobs.lock().unwrap_or_else(PoisonError::into_inner).push(ready);
+        });
         Ok(answer)
     }
 

@@ -131,7 +131,7 @@ impl Target {
     /// Whatever must be there before the time runs: for us, locked jobs.
     pub async fn get_ready(&self, point: Point) {
         if let Self::Ours(ours) = self {
-            ours.get_ready(point.at_once()).await;
+            ours.get_ready(point.calls()).await;
         }
     }
 }

@@ -19,7 +19,7 @@ pub enum Event {
     /// beginning of a stop string or of a tool call, or while a character is incomplete.
     Delta(Delta),
     /// One answer is complete.
-    Finish { choice: u32, reason: FinishReason, tokens_reasoning: u64 },
+    Finish { choice: u32, reason: FinishReason, tokens_reasoning: u64, stop: Option<String> },
     /// One text's vector: its numbers, each as four bytes, little-endian.
     Embedding {
         index: u32,

@@ -5,6 +5,8 @@
 pub(super) struct StopWatch {
     stops: Vec<String>,
     held: String,
+    /// Which of them came.
+    found: Option<usize>,
 }
 
 /// What a piece of text made certain.
@@ -19,13 +21,14 @@ pub(super) struct Passed {
 impl StopWatch {
     /// `stops` must not be empty strings.
     pub fn new(stops: Vec<String>) -> Self {
-        Self { stops, held: String::new() }
+        Self { stops, held: String::new(), found: None }
     }
 
     /// Takes the next piece of text.
     pub fn push(&mut self, piece: &str) -> Passed {
         self.held.push_str(piece);
-        if let Some(start) = self.first_stop() {
+        if let Some((start, which)) = self.first_stop() {
+            self.found = Some(which);
             self.held.truncate(start);
             return Passed { text: std::mem::take(&mut self.held), stopped: true };
         }
@@ -33,19 +36,24 @@ impl StopWatch {
         Passed { text, stopped: false }
     }
 
+    /// The stop string that came.
+    pub fn found(&self) -> Option<&str> {
+        self.stops.get(self.found?).map(String::as_str)
+    }
+
     /// The rest, when the stream ended without a stop string.
     pub fn finish(&mut self) -> String {
         std::mem::take(&mut self.held)
     }
 
-    /// Where the stop string begins that is complete first; that choice doesn't depend on how the
+    /// Where the stop string begins that is complete first, and which it is; that choice doesn't depend on how the
     /// text was cut into pieces.
-    fn first_stop(&self) -> Option<usize> {
-        let matches = self.stops.iter().filter_map(|stop| {
+    fn first_stop(&self) -> Option<(usize, usize)> {
+        let matches = self.stops.iter().enumerate().filter_map(|(which, stop)| {
             let start = self.held.find(stop)?;
-            Some((start + stop.len(), start))
+            Some((start + stop.len(), start, which))
         });
-        matches.min().map(|(_, start)| start)
+        matches.min().map(|(_, start, which)| (start, which))
     }
 
     /// Bytes at the end that are the beginning of some stop string.

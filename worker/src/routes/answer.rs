@@ -16,7 +16,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::engine::{EngineError, Event, Generate, Generation};
 use crate::host::{Lease, ModelId};
 use crate::metrics;
-use crate::settlement::{Gate, Job};
+use crate::settlement::{Gate, Job, Refusal, SettlementError};
 
 use super::App;
 use super::error::RouteError;
@@ -132,10 +132,21 @@ impl Answer {
             Ok((lease, generation))
         };
         let ((), (lease, generation)) = tokio::try_join!(stored, generation)?;
-        let accepted = self.app.settlement.accept_input(&self.job, generation.tokens_in())?;
+        let tokens_in = generation.tokens_in();
+        let accepted = match settlement.accept_input(&self.job, tokens_in) {
+            Err(SettlementError::Refused(Refusal::BeyondStake)) if self.has_more_stake().await => {
+                settlement.accept_input(&self.job, tokens_in)?
+            }
+            accepted => accepted?,
+        };
         self.input_due = accepted.tokens_in;
-        self.sent.tokens_in = generation.tokens_in();
+        self.sent.tokens_in = tokens_in;
         Ok((lease, generation))
+    }
+
+    /// Asked before a call is cut for want of stake: the client may have added some meanwhile.
+    async fn has_more_stake(&self) -> bool {
+        self.app.settlement.has_more_stake(&self.job).await
     }
 
     async fn stream(&mut self, generation: Generation) -> &'static str {
@@ -165,7 +176,8 @@ impl Answer {
             if let Some(delta) = held.take() {
                 match self.pass(delta).await? {
                     Passed::Sent => {}
-                    Passed::StakeUsed => return self.cut().await,
+                    Passed::StakeUsed(delta) if self.has_more_stake().await => held = Some(delta),
+                    Passed::StakeUsed(_) => return self.cut().await,
                     Passed::Held(delta) => {
                         held = Some(delta);
                         self.voucher(&mut changes).await?;
@@ -192,6 +204,7 @@ impl Answer {
                         event = generation.next() => Next::Event(event),
                         waited = self.voucher(&mut changes) => waited.map(|()| Next::Changed)?,
                     },
+                    Gate::StakeUsed if self.has_more_stake().await => Next::Changed,
                     Gate::StakeUsed => return self.cut().await,
                     Gate::Closed => return Err(Break::JobOver),
                 },
@@ -202,8 +215,8 @@ impl Answer {
             match next {
                 Next::Changed => {}
                 Next::Event(Some(Ok(Event::Delta(delta)))) => held = Some(delta),
-                Next::Event(Some(Ok(Event::Finish { choice, reason, tokens_reasoning }))) => {
-                    self.finish_choice(choice, reason, tokens_reasoning).await?;
+                Next::Event(Some(Ok(Event::Finish { choice, reason, tokens_reasoning, stop }))) => {
+                    self.finish_choice(choice, reason, tokens_reasoning, stop).await?;
                 }
                 Next::Event(Some(Ok(Event::Embedding { index, vector }))) => {
                     self.vector(index, vector, &mut changes).await?;
@@ -223,7 +236,7 @@ impl Answer {
         let (gate, ask) = self.app.settlement.pass(&self.job, count);
         match gate {
             Gate::Wait => return Ok(Passed::Held(delta)),
-            Gate::StakeUsed => return Ok(Passed::StakeUsed),
+            Gate::StakeUsed => return Ok(Passed::StakeUsed(delta)),
             Gate::Closed => return Err(Break::JobOver),
             Gate::Open { .. } => self.unpaid_since = None,
         }
@@ -279,15 +292,16 @@ impl Answer {
         choice: u32,
         reason: FinishReason,
         tokens_reasoning: u64,
+        stop: Option<String>,
     ) -> Result<(), Break> {
         self.open.remove(&choice);
-        self.send(&Frame::Finish { choice, reason, tokens_reasoning }).await
+        self.send(&Frame::Finish { choice, reason, tokens_reasoning, stop }).await
     }
 
     /// The stake is used: answers that are not complete end here.
     async fn cut(&mut self) -> Result<(), Break> {
         for choice in std::mem::take(&mut self.open) {
-            self.finish_choice(choice, FinishReason::Length, 0).await?;
+            self.finish_choice(choice, FinishReason::Length, 0, None).await?;
         }
         self.end(0).await
     }
@@ -355,7 +369,7 @@ impl Answer {
 enum Passed {
     Sent,
     Held(Delta),
-    StakeUsed,
+    StakeUsed(Delta),
 }
 
 async fn next(

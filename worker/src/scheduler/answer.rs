@@ -32,6 +32,8 @@ pub(super) struct Answer {
     /// Prompt and answer: what the model has read or will read next.
     pub row: Row,
     pub done: usize,
+    /// Tokens of its prompt.
+    pub prompt: usize,
     /// Prompt tokens that did not have to be read.
     pub cached: usize,
     pub follows: Option<Follows>,
@@ -41,7 +43,8 @@ pub(super) struct Answer {
 
 impl Answer {
     pub fn new(id: CallId, choice: Choice, row: Row) -> Self {
-        Self { id, choice, row, done: 0, cached: 0, follows: None, reads_anew: false }
+        let prompt = row.tokens.len();
+        Self { id, choice, row, done: 0, prompt, cached: 0, follows: None, reads_anew: false }
     }
 
     pub fn is(&self, id: CallId, choice: Choice) -> bool {

@@ -104,6 +104,15 @@ pub struct Scheduler {
     now: usize,
 }
 
+/// Which answers wait for their next token.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Running {
+    Nothing,
+    /// Such as have no more than their first: those of others come before anybody's second.
+    Begun,
+    On,
+}
+
 /// A prompt that is to be read.
 struct Waiting {
     /// It may still be passed over.
@@ -227,30 +236,41 @@ impl Scheduler {
         place::join_leaders(&mut self.places, &mut step.moves);
         self.fill_slots(&mut step.moves);
         let waiting = self.waiting_prompts();
-        if !self.holds_back(&waiting) {
-            self.read_since_decode = 0;
+        let running = self.running();
+        let mut left = self.pause(running).saturating_sub(self.read_since_decode);
+        // Answers that begin together are computed together, which is faster: a prompt that fits into
+        // the pause is read first.
+        let is_in_pause = running == Running::Begun || self.read_since_decode > 0;
+        if !(is_in_pause && waiting.first().is_some_and(|prompt| prompt.ready <= left)) {
             self.decode(&mut step.work);
+            self.read_since_decode = 0;
+            left = if step.work.is_empty() { self.pause(running) } else { self.pause(Running::On) };
         }
-        let pause = self.limits.prefill_beside_decode_max;
-        let most = match self.read_since_decode {
-            0 if step.work.is_empty() => pause.saturating_mul(ALONE),
-            read => pause.saturating_sub(read),
-        };
-        let somebody_waits = self.read_since_decode > 0 || !step.work.is_empty();
-        let room = most.min(self.limits.step_tokens_max - step.work.len());
+        let room = left.min(self.limits.step_tokens_max - step.work.len());
         let read = self.prefill(room, waiting, &mut step.work);
-        self.read_since_decode += if somebody_waits { read } else { 0 };
+        self.read_since_decode += if running == Running::Nothing { 0 } else { read };
         // llama.cpp computes slots together only where they follow one another.
         step.work.sort_unstable_by_key(|work| work.slot);
         step
     }
 
-    /// Whether running answers wait for one prompt more. Short prompts that arrive together are read
-    /// before the first of them goes on, as far as the pause allows it: answers that begin together
-    /// are computed together, which is faster.
-    fn holds_back(&self, waiting: &[Waiting]) -> bool {
-        let left = self.limits.prefill_beside_decode_max.saturating_sub(self.read_since_decode);
-        self.read_since_decode > 0 && waiting.first().is_some_and(|prompt| prompt.ready <= left)
+    fn running(&self) -> Running {
+        let answers = self.places.iter().filter_map(|place| place.answer.as_ref());
+        let may_sample =
+            |answer: &Answer| self.calls.get(&answer.id).is_some_and(Allowance::is_open);
+        let is_running = |answer: &&Answer| answer.unread() == 1 && may_sample(answer);
+        let produced = |answer: &Answer| answer.row.tokens.len() - answer.prompt;
+        match answers.filter(is_running).map(produced).max() {
+            None => Running::Nothing,
+            Some(0 | 1) => Running::Begun,
+            Some(_) => Running::On,
+        }
+    }
+
+    /// Prompt tokens that may be read before running answers get their next token.
+    fn pause(&self, running: Running) -> usize {
+        let most = self.limits.prefill_beside_decode_max;
+        if running == Running::On { most } else { most.saturating_mul(ALONE) }
     }
 
     /// Tokens that a plan's work reads.

@@ -115,13 +115,16 @@ fn choose(places: &[Place], answer: &Answer, prefix_reuse: bool) -> Option<Start
 }
 
 /// A free slot to begin anew in: the one that was used longest ago, but rather one beside an answer,
-/// since slots that follow one another are computed together. What a slot keeps may be asked for again,
-/// the likelier the younger it is: the youngest quarter is spared.
+/// since slots that follow one another are computed together. What the youngest keeps is the likeliest to
+/// be asked for again, so that one is spared.
 fn oldest_free(places: &[Place]) -> Option<Slot> {
     let is_busy = |slot: Slot| places.get(slot).is_some_and(|place| place.answer.is_some());
     let mut free: Vec<Slot> = (0..places.len()).filter(|&slot| !is_busy(slot)).collect();
     free.sort_by_key(|&slot| places[slot].used_at);
-    let old = &free[..free.len() - free.len() / 4];
+    let old = match &*free {
+        [old @ .., _youngest] if !old.is_empty() => old,
+        all => all,
+    };
     let beside = |&&slot: &&Slot| is_busy(slot + 1) || slot > 0 && is_busy(slot - 1);
     old.iter().find(beside).or(old.first()).copied()
 }

@@ -261,6 +261,11 @@ impl Life {
         self.produced
     }
 
+    /// As the chain showed it last.
+    pub fn stake(&self) -> Lamports {
+        self.agreed.stake
+    }
+
     pub fn prices(&self) -> Prices {
         self.prices
     }

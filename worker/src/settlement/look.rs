@@ -8,13 +8,26 @@ use chainference_chain::accounts::{Job as ChainJob, JobStatus};
 use chainference_market::Lamports;
 
 use super::life::{Event, Lock, OnChain};
-use super::{Job, Refusal, SettlementError, Shared};
+use super::{Job, Refusal, Settlement, SettlementError, Shared, lock};
 use crate::failpoint;
 use crate::ledger::Write;
 
 /// A call can arrive a moment before the node shows the job that it is for.
 const SEE_TRIES: u32 = 20;
 const SEE_PAUSE: Duration = Duration::from_millis(50);
+
+impl Settlement {
+    /// Looks at the chain once more; `true` where the job's stake has grown.
+    pub async fn has_more_stake(&self, job: &Arc<Job>) -> bool {
+        let stake = || lock(&job.life).stake();
+        let before = stake();
+        match self.0.look(job).await {
+            Ok(seen) => self.0.tell(job, Event::Seen(seen)),
+            Err(error) => tracing::debug!(%error, job = %job.address, "the stake is not known"),
+        }
+        stake() > before
+    }
+}
 
 impl Shared {
     /// Waits until the chain shows the job locked by us on the quoted terms.

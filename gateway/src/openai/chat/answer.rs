@@ -24,7 +24,6 @@ pub(in super::super) fn completion(
         model: &facts.model,
         choices: answers.iter().map(|(index, answer)| choice(index, answer, logprobs)).collect(),
         usage,
-        system_fingerprint: None,
         service_tier: "default",
     })
 }
@@ -61,7 +60,6 @@ struct Completion<'a> {
     model: &'a str,
     choices: Vec<Choice<'a>>,
     usage: &'a Usage,
-    system_fingerprint: Option<&'a str>,
     service_tier: &'static str,
 }
 
@@ -120,7 +118,7 @@ mod tests {
         let mut answers = Answers::new(1);
         answers.take(text(0, "hel"));
         answers.take(text(0, "lo"));
-        answers.finish(0, FinishReason::Length);
+        answers.finish(0, FinishReason::Length, None);
         let answer = render(&answers, false);
         let choice = &answer["choices"][0];
         assert_eq!(choice["message"]["content"], "hello");
@@ -143,8 +141,8 @@ mod tests {
         for delta in [text(1, "b"), text(0, "a"), text(1, "c")] {
             answers.take(delta);
         }
-        answers.finish(1, FinishReason::Length);
-        answers.finish(0, FinishReason::Stop);
+        answers.finish(1, FinishReason::Length, None);
+        answers.finish(0, FinishReason::Stop, None);
         let choices = render(&answers, false)["choices"].clone();
         let seen = |at: usize| {
             let choice = &choices[at];
@@ -169,7 +167,7 @@ mod tests {
         ] {
             answers.take(Delta { tool_calls: pieces, ..Delta::default() });
         }
-        answers.finish(0, FinishReason::ToolCalls);
+        answers.finish(0, FinishReason::ToolCalls, None);
         let choice = render(&answers, false)["choices"][0].clone();
         assert_eq!(choice["finish_reason"], "tool_calls");
         assert_eq!(choice["message"]["content"], Value::Null);

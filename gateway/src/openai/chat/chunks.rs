@@ -31,7 +31,6 @@ impl ChatChunks {
             created: self.facts.created_unix_s,
             model: &self.facts.model,
             choices,
-            system_fingerprint: None,
             service_tier: "default",
             usage,
         })
@@ -92,7 +91,6 @@ struct Chunk<'a> {
     created: i64,
     model: &'a str,
     choices: &'a [Choice<'a>],
-    system_fingerprint: Option<&'a str>,
     service_tier: &'static str,
     /// Absent, null or filled: the outer `None` is for clients that did not ask.
     #[serde(skip_serializing_if = "Option::is_none")]

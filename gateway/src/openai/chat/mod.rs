@@ -11,6 +11,7 @@ use std::collections::HashMap;
 use chainference_protocol::{CallRequest, Chat, Decoding, ResponseFormat, Task};
 use serde::Deserialize;
 use serde_json::{Map, Value};
+use utoipa::ToSchema;
 
 use super::{
     call::{Call, Form, Style},
@@ -22,21 +23,27 @@ use crate::limits;
 
 pub(super) use answer::completion;
 pub(super) use chunks::ChatChunks;
+pub(super) use tools::{known, mode_of};
 
 /// What only chats have; the rest is in [`DecodingRequest`].
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 pub(super) struct ChatRequest {
     model: String,
+    #[schema(value_type = Vec<Object>)]
     messages: Vec<message::MessageRequest>,
     #[serde(default)]
+    #[schema(value_type = Option<Vec<Object>>)]
     tools: Option<Vec<tools::ToolRequest>>,
     #[serde(default)]
+    #[schema(value_type = Option<Value>)]
     tool_choice: Option<TextOr<tools::ChoiceRequest>>,
     #[serde(default)]
     parallel_tool_calls: Option<bool>,
     #[serde(default)]
+    #[schema(value_type = Option<Object>)]
     response_format: Option<format::FormatRequest>,
     #[serde(default)]
+    #[schema(value_type = Option<Object>)]
     json_schema: Option<Map<String, Value>>,
     #[serde(default)]
     max_completion_tokens: Option<u32>,
@@ -47,6 +54,7 @@ pub(super) struct ChatRequest {
     #[serde(default)]
     reasoning_effort: Option<String>,
     #[serde(default)]
+    #[schema(value_type = Option<Object>)]
     chat_template_kwargs: Option<Map<String, Value>>,
     /// Accepted and not passed on, like a user's name.
     #[serde(default, rename = "metadata")]
@@ -79,7 +87,11 @@ pub fn parse_chat(body: &[u8]) -> Result<Call, RequestError> {
     let chat = Chat {
         messages: message::messages(request.messages)?,
         parallel_tool_calls: request.parallel_tool_calls.unwrap_or(true),
-        template_variables: variables(request.chat_template_kwargs, request.reasoning_effort)?,
+        template_variables: variables(
+            request.chat_template_kwargs,
+            "reasoning_effort",
+            request.reasoning_effort,
+        )?,
         tools,
         tool_choice,
         response_format,
@@ -119,8 +131,9 @@ fn max_tokens(new: Option<u32>, old: Option<u32>) -> Result<Option<u32>, Request
 }
 
 /// A template's variables. How much a model is to think is one of them.
-fn variables(
+pub(super) fn variables(
     given: Option<Map<String, Value>>,
+    param: &str,
     effort: Option<String>,
 ) -> Result<Map<String, Value>, RequestError> {
     let mut variables = given.unwrap_or_default();
@@ -130,7 +143,7 @@ fn variables(
         "minimal" | "low" | "medium" | "high" | "xhigh" => ("reasoning_effort", effort.into()),
         other => {
             let reason = format!("'{other}' is no known effort.");
-            return Err(RequestError::value("reasoning_effort", reason));
+            return Err(RequestError::value(param, reason));
         }
     };
     variables.entry(name).or_insert(value);
@@ -138,7 +151,7 @@ fn variables(
 }
 
 /// An answer follows one grammar; so only one may be asked for.
-fn check_grammars(chat: &Chat) -> Result<(), RequestError> {
+pub(super) fn check_grammars(chat: &Chat) -> Result<(), RequestError> {
     if chat.decoding.grammar.is_none() {
         return Ok(());
     }
@@ -153,7 +166,7 @@ fn check_grammars(chat: &Chat) -> Result<(), RequestError> {
 }
 
 /// The name of a function or a schema, as OpenAI allows it.
-fn check_name(param: &str, name: &str) -> Result<(), RequestError> {
+pub(super) fn check_name(param: &str, name: &str) -> Result<(), RequestError> {
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
     if name.is_empty() || name.len() > limits::NAME_BYTES_MAX || !name.chars().all(plain) {
         let most = limits::NAME_BYTES_MAX;

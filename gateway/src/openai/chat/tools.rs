@@ -98,7 +98,7 @@ fn one_tool(at: usize, tool: ToolRequest) -> Result<Tool, RequestError> {
     Ok(Tool { name, description, parameters, strict: strict.unwrap_or(false) })
 }
 
-fn mode_of(param: &str, mode: &str) -> Result<ToolChoice, RequestError> {
+pub(in super::super) fn mode_of(param: &str, mode: &str) -> Result<ToolChoice, RequestError> {
     match mode {
         "none" => Ok(ToolChoice::None),
         "auto" => Ok(ToolChoice::Auto),
@@ -141,7 +141,7 @@ fn allow(allowed: Allowed, tools: &mut Vec<Tool>) -> Result<ToolChoice, RequestE
     mode_of("tool_choice.allowed_tools.mode", &allowed.mode)
 }
 
-fn known(param: &str, name: &str, tools: &[Tool]) -> Result<(), RequestError> {
+pub(in super::super) fn known(param: &str, name: &str, tools: &[Tool]) -> Result<(), RequestError> {
     if tools.iter().any(|tool| tool.name == name) {
         return Ok(());
     }

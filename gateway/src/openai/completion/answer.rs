@@ -82,7 +82,6 @@ fn render(facts: &Facts, choices: &[Choice<'_>], usage: Option<Option<&Usage>>) 
         created: facts.created_unix_s,
         model: &facts.model,
         choices,
-        system_fingerprint: None,
         usage,
     })
 }
@@ -94,7 +93,6 @@ struct Completion<'a> {
     created: i64,
     model: &'a str,
     choices: &'a [Choice<'a>],
-    system_fingerprint: Option<&'a str>,
     /// Absent, null or filled: the outer `None` is for streams whose client did not ask.
     #[serde(skip_serializing_if = "Option::is_none")]
     usage: Option<Option<&'a Usage>>,
@@ -137,8 +135,8 @@ mod tests {
         for piece in [delta(0, "ab"), delta(1, "x"), delta(0, "c")] {
             answers.take(piece);
         }
-        answers.finish(0, FinishReason::Length);
-        answers.finish(1, FinishReason::Stop);
+        answers.finish(0, FinishReason::Length, None);
+        answers.finish(1, FinishReason::Stop, None);
         let answer = value(&completion(&facts(), &answers, Some(1), &usage()));
         assert_eq!(
             (&answer["object"], &answer["model"]),

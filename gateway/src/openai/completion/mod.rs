@@ -4,6 +4,7 @@ mod answer;
 
 use chainference_protocol::{CallRequest, Completion, Decoding, Task};
 use serde::Deserialize;
+use utoipa::ToSchema;
 
 use super::{
     call::{Call, Form, Style},
@@ -17,9 +18,10 @@ use crate::limits;
 pub(super) use answer::{TextChunks, completion};
 
 /// What only completions have; the rest is in [`DecodingRequest`].
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 pub(super) struct CompletionRequest {
     model: String,
+    #[schema(value_type = serde_json::Value)]
     prompt: Prompts,
     #[serde(default)]
     suffix: Option<String>,

@@ -14,7 +14,9 @@ use crate::openai::{
     completion::CompletionRequest,
     decoding::DecodingRequest,
     embedding::EmbeddingRequest,
+    messages::MessagesRequest,
     refused::{self, Refused},
+    response::ResponseRequest,
 };
 
 const DOCUMENT: &str = include_str!("../../../../docs/parameters.md");
@@ -63,6 +65,10 @@ fn every_parameter_is_in_the_document() {
     check("/v1/chat/completions", &[chat, decoding], refused::CHAT);
     let completion = serde_introspect::<CompletionRequest>();
     check("/v1/completions", &[completion, decoding], refused::COMPLETION);
+    let response = serde_introspect::<ResponseRequest>();
+    check("/v1/responses", &[response, decoding], refused::RESPONSE);
+    let message = serde_introspect::<MessagesRequest>();
+    check("/v1/messages", &[message, decoding], refused::MESSAGE);
     check("/v1/embeddings", &[serde_introspect::<EmbeddingRequest>()], refused::EMBEDDING);
 }
 

@@ -1,6 +1,7 @@
 //! What the endpoints that call a model share: a body in, an answer out, whole or streamed.
 
 mod error;
+mod socket;
 mod stream;
 
 use axum::{
@@ -8,6 +9,7 @@ use axum::{
     http::{HeaderMap, HeaderName, HeaderValue, header},
     response::{IntoResponse, Response},
 };
+use chainference_protocol::CallRequest;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use tokio::time::timeout;
 
@@ -20,7 +22,8 @@ use crate::{
     state::App,
 };
 pub use error::RouteError;
-use stream::{Sse, SseEvent};
+pub use socket::serve as serve_socket;
+use stream::{Heard, Rendering, hear};
 
 const COST: HeaderName = HeaderName::from_static("x-chainference-cost");
 const JOB: HeaderName = HeaderName::from_static("x-chainference-job");
@@ -40,17 +43,21 @@ pub async fn read(app: &App, body: Body) -> Result<Bytes, RouteError> {
 
 /// A fresh id for a call: the prefix says of which endpoint.
 pub fn new_id(prefix: &str) -> String {
-    format!("{prefix}-{:032x}", rand::random::<u128>())
+    format!("{prefix}{:032x}", rand::random::<u128>())
 }
 
 /// Makes the call and answers in the form that it asks for.
 pub async fn answer(app: &App, caller: Caller, call: Call) -> Result<Response, RouteError> {
     let Call { request, stream, form } = call;
-    let id = new_id(form.style.id_prefix());
-    let facts =
-        Facts { id: id.clone(), created_unix_s: now_unix_s(), model: request.model.clone() };
-    let answer = app.settlement.call(caller, id, request, stream);
+    let facts = facts(&form, &request);
+    let answer = app.settlement.call(caller, facts.id.clone(), request, stream);
     if stream { streamed(answer, facts, form).await } else { whole(answer, facts, form).await }
+}
+
+/// A new call's.
+fn facts(form: &Form, request: &CallRequest) -> Facts {
+    let id = new_id(form.style.id_prefix());
+    Facts { id, created_unix_s: now_unix_s(), model: request.model.clone() }
 }
 
 /// Waits for the whole answer.
@@ -58,7 +65,7 @@ async fn whole(mut answer: Answer, facts: Facts, form: Form) -> Result<Response,
     let mut answers = Answers::new(form.answers);
     let (started, ended) = collect(&mut answer, form.style.input(), |event| match event {
         Event::Delta(delta) => answers.take(delta),
-        Event::Finished { choice, reason } => answers.finish(choice, reason),
+        Event::Finished { choice, reason, stop } => answers.finish(choice, reason, stop),
         _ => {}
     })
     .await?;
@@ -96,25 +103,23 @@ pub fn told(text: String, started: &Started, ended: &Ended) -> Response {
 /// Answers as the tokens come. What fails before the first one still gets its own status, unless
 /// the client has waited for so long that it needs a sign of life.
 async fn streamed(mut answer: Answer, facts: Facts, form: Form) -> Result<Response, RouteError> {
-    let mut sse = Sse::new(facts, form);
+    let input = form.style.input();
+    let mut rendering = Rendering::new(facts, form);
     let mut headers = HeaderMap::new();
-    match timeout(limits::STREAM_STARTS_AFTER, answer.next()).await {
-        Ok(Some(Event::Failed(failure))) => {
-            return Err(RouteError::call(failure, form.style.input()));
-        }
-        Ok(Some(event)) => {
-            if let Event::Started(started) = &event {
+    match hear(&mut answer, limits::STREAM_STARTS_AFTER).await {
+        Heard::Call(Event::Failed(failure)) => return Err(RouteError::call(failure, input)),
+        Heard::Lost => return Err(RouteError::Lost),
+        heard => {
+            if let Heard::Call(Event::Started(started)) = &heard {
                 tell(&mut headers, started);
             }
-            sse.take(SseEvent::Call(event));
+            rendering.take(heard);
         }
-        Ok(None) => return Err(RouteError::Lost),
-        Err(_) => sse.take(SseEvent::Silence),
     }
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
-    Ok((headers, Body::from_stream(sse.follow(answer))).into_response())
+    Ok((headers, Body::from_stream(stream::follow(rendering, answer))).into_response())
 }
 
 fn usage(started: &Started, ended: &Ended) -> Usage {

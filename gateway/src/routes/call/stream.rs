@@ -1,6 +1,6 @@
-//! A streamed answer as server-sent events. Rendering is pure; [`Sse::follow`] drives it.
+//! A streamed answer, as server-sent events or for a socket. Rendering is pure; [`follow`] drives it.
 
-use std::{collections::VecDeque, convert::Infallible};
+use std::{collections::VecDeque, convert::Infallible, time::Duration};
 
 use axum::body::Bytes;
 use futures_util::{Stream, stream};
@@ -9,13 +9,13 @@ use tokio::time::timeout;
 use super::{error::RouteError, usage};
 use crate::{
     limits,
-    openai::{Chunks, Facts, Form},
+    openai::{Events, Facts, Form, StreamEvent},
     settlement::{Answer, Event, Started},
 };
 
 /// What a stream reacts to.
 #[derive(Debug)]
-pub enum SseEvent {
+pub enum Heard {
     Call(Event),
     /// Nothing came for a while: the connection must not look dead.
     Silence,
@@ -23,77 +23,128 @@ pub enum SseEvent {
     Lost,
 }
 
-/// Renders events; knows what was sent before.
+/// What a client is sent.
 #[derive(Debug)]
-pub struct Sse {
-    facts: Facts,
-    form: Form,
-    started: Option<(Started, Box<dyn Chunks>)>,
-    ready: VecDeque<Bytes>,
-    ended: bool,
+pub enum Piece {
+    Event(StreamEvent),
+    /// A sign of life.
+    Silence,
 }
 
-impl Sse {
+/// Renders what is heard; knows what was told before.
+#[derive(Debug)]
+pub struct Rendering {
+    facts: Facts,
+    form: Form,
+    started: Option<(Started, Box<dyn Events>)>,
+    ready: VecDeque<Piece>,
+    end: Option<End>,
+}
+
+/// How a stream ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    Complete,
+    Failed,
+}
+
+impl Rendering {
     pub fn new(facts: Facts, form: Form) -> Self {
-        Self { facts, form, started: None, ready: VecDeque::new(), ended: false }
+        Self { facts, form, started: None, ready: VecDeque::new(), end: None }
     }
 
-    pub fn take(&mut self, event: SseEvent) {
-        match (event, &mut self.started) {
-            (SseEvent::Silence, _) => self.ready.push_back(Bytes::from_static(b": keep-alive\n\n")),
-            (SseEvent::Call(Event::Started(started)), _) => {
+    /// The next piece to send.
+    pub fn pop(&mut self) -> Option<Piece> {
+        self.ready.pop_front()
+    }
+
+    /// How it ended, once nothing will follow but what is ready.
+    pub fn end(&self) -> Option<End> {
+        self.end
+    }
+
+    pub fn take(&mut self, heard: Heard) {
+        match (heard, &mut self.started) {
+            (Heard::Silence, _) => self.ready.push_back(Piece::Silence),
+            (Heard::Call(Event::Started(started)), _) => {
                 let facts = Facts { model: started.model.clone(), ..self.facts.clone() };
-                let chunks = self.form.chunks(facts);
-                self.ready.extend(chunks.begin().iter().map(|chunk| event_of(chunk)));
-                self.started = Some((started, chunks));
+                let mut events = self.form.events(facts);
+                let begin = events.begin(started.tokens_in);
+                self.started = Some((started, events));
+                self.tell(begin);
             }
-            (SseEvent::Call(Event::Delta(delta)), Some((_, chunks))) => {
-                self.ready.extend(chunks.delta(delta).map(|chunk| event_of(&chunk)));
+            (Heard::Call(Event::Delta(delta)), Some((_, events))) => {
+                let told = events.delta(delta);
+                self.tell(told);
             }
-            (SseEvent::Call(Event::Finished { choice, reason }), Some((_, chunks))) => {
-                self.ready.push_back(event_of(&chunks.finish(choice, reason)));
+            (Heard::Call(Event::Finished { choice, reason, stop }), Some((_, events))) => {
+                let told = events.finish(choice, reason, stop);
+                self.tell(told);
             }
-            (SseEvent::Call(Event::Ended(ended)), Some((started, chunks))) => {
-                let last = chunks.usage(&usage(started, &ended));
-                self.ready.extend(last.map(|chunk| event_of(&chunk)));
-                self.ready.push_back(Bytes::from_static(b"data: [DONE]\n\n"));
-                self.ended = true;
+            (Heard::Call(Event::Ended(ended)), Some((started, events))) => {
+                let told = events.end(&usage(started, &ended));
+                self.tell(told);
+                self.end = Some(End::Complete);
             }
-            (SseEvent::Call(Event::Failed(failure)), _) => {
+            (Heard::Call(Event::Failed(failure)), _) => {
                 self.fail(&RouteError::call(failure, self.form.style.input()));
             }
-            (SseEvent::Call(_) | SseEvent::Lost, _) => self.fail(&RouteError::Lost),
+            (Heard::Call(_) | Heard::Lost, _) => self.fail(&RouteError::Lost),
         }
     }
 
-    fn fail(&mut self, error: &RouteError) {
-        self.ready.push_back(event_of(&error.to_api().to_json()));
-        self.ended = true;
+    fn tell(&mut self, events: Vec<StreamEvent>) {
+        self.ready.extend(events.into_iter().map(Piece::Event));
     }
 
-    /// The events of an answer, one at a time. Dropping the stream drops the answer, and so ends
-    /// the call.
-    pub fn follow(self, answer: Answer) -> impl Stream<Item = Result<Bytes, Infallible>> {
-        stream::unfold((self, answer), async |(mut sse, mut answer)| {
-            loop {
-                if let Some(event) = sse.ready.pop_front() {
-                    return Some((Ok(event), (sse, answer)));
-                }
-                if sse.ended {
-                    return None;
-                }
-                sse.take(match timeout(limits::KEEP_ALIVE_INTERVAL, answer.next()).await {
-                    Ok(Some(event)) => SseEvent::Call(event),
-                    Ok(None) => SseEvent::Lost,
-                    Err(_) => SseEvent::Silence,
-                });
-            }
+    fn fail(&mut self, error: &RouteError) {
+        let error = error.to_api();
+        let event = match &mut self.started {
+            Some((_, events)) => events.fail(&error),
+            None => self.form.failed(&error),
+        };
+        self.tell(vec![event]);
+        self.end = Some(End::Failed);
+    }
+
+    fn bytes(&self, piece: &Piece) -> Bytes {
+        let Piece::Event(StreamEvent { name, data }) = piece else {
+            return Bytes::from_static(self.form.silence().as_bytes());
+        };
+        Bytes::from(match name {
+            Some(name) => format!("event: {name}\ndata: {data}\n\n"),
+            None => format!("data: {data}\n\n"),
         })
     }
 }
 
-fn event_of(json: &str) -> Bytes {
-    Bytes::from(format!("data: {json}\n\n"))
+/// What comes next, or silence.
+pub async fn hear(answer: &mut Answer, patience: Duration) -> Heard {
+    match timeout(patience, answer.next()).await {
+        Ok(Some(event)) => Heard::Call(event),
+        Ok(None) => Heard::Lost,
+        Err(_) => Heard::Silence,
+    }
+}
+
+/// The events of an answer, one at a time. Dropping the stream drops the answer, and so ends the
+/// call.
+pub fn follow(
+    rendering: Rendering,
+    answer: Answer,
+) -> impl Stream<Item = Result<Bytes, Infallible>> {
+    stream::unfold((rendering, answer), async |(mut rendering, mut answer)| {
+        loop {
+            if let Some(piece) = rendering.pop() {
+                let bytes = rendering.bytes(&piece);
+                return Some((Ok(bytes), (rendering, answer)));
+            }
+            if rendering.end().is_some() {
+                return None;
+            }
+            rendering.take(hear(&mut answer, limits::KEEP_ALIVE_INTERVAL).await);
+        }
+    })
 }
 
 #[cfg(test)]
@@ -114,6 +165,7 @@ mod tests {
             job: "J".into(),
             worker: "W".into(),
             model: "a/b".into(),
+            tokens_in: 3,
             overhead: Duration::from_millis(80),
         })
     }
@@ -128,24 +180,25 @@ mod tests {
     }
 
     fn finished() -> Event {
-        Event::Finished { choice: 0, reason: FinishReason::Stop }
+        Event::Finished { choice: 0, reason: FinishReason::Stop, stop: None }
     }
 
-    fn render(include_usage: bool, events: Vec<SseEvent>) -> (Vec<String>, bool) {
+    fn render(include_usage: bool, events: Vec<Heard>) -> (Vec<String>, bool) {
         let facts = Facts { id: "chatcmpl-1".into(), created_unix_s: 1, model: "B".into() };
         let form = Form { style: Style::Chat, answers: 1, logprobs: None, include_usage };
-        let mut sse = Sse::new(facts, form);
+        let mut rendering = Rendering::new(facts, form);
         for event in events {
-            sse.take(event);
+            rendering.take(event);
         }
-        let lines = sse.ready.iter().map(|event| String::from_utf8(event.to_vec()).unwrap());
-        (lines.collect(), sse.ended)
+        let pieces = rendering.ready.iter().map(|piece| rendering.bytes(piece));
+        let lines = pieces.map(|bytes| String::from_utf8(bytes.to_vec()).unwrap());
+        (lines.collect(), rendering.end().is_some())
     }
 
     #[test]
     fn an_answer_is_role_text_finish_usage_done() {
         let calls = [started(), text("Hé"), text(""), text("y"), finished(), ended()];
-        let (events, over) = render(true, calls.into_iter().map(SseEvent::Call).collect());
+        let (events, over) = render(true, calls.into_iter().map(Heard::Call).collect());
         assert_eq!(events.len(), 6, "the piece without text makes no event: {events:#?}");
         assert!(events[0].contains("\"role\":\"assistant\""));
         assert!(events[1].contains("Hé") && events[1].contains("\"model\":\"a/b\""));
@@ -162,7 +215,7 @@ mod tests {
 
     #[test]
     fn a_client_that_waits_sees_comments() {
-        let (events, over) = render(false, vec![SseEvent::Silence, SseEvent::Call(started())]);
+        let (events, over) = render(false, vec![Heard::Silence, Heard::Call(started())]);
         assert_eq!(events[0], ": keep-alive\n\n");
         assert!(events[1].contains("assistant") && !over);
     }
@@ -171,14 +224,14 @@ mod tests {
     fn an_error_after_the_first_token_is_an_event_and_the_end() {
         let failure = Failure { error: CallError::Unreachable("x".into()), costs: true };
         let calls = [started(), text("a"), Event::Failed(failure)];
-        let (events, over) = render(true, calls.into_iter().map(SseEvent::Call).collect());
+        let (events, over) = render(true, calls.into_iter().map(Heard::Call).collect());
         assert!(events[2].starts_with("data: {\"error\":{\"message\":"));
         assert!(!events.concat().contains("[DONE]") && over);
     }
 
     #[test]
     fn a_lost_call_is_an_error_and_never_a_silent_end() {
-        let (events, over) = render(false, vec![SseEvent::Call(started()), SseEvent::Lost]);
+        let (events, over) = render(false, vec![Heard::Call(started()), Heard::Lost]);
         assert!(events[1].contains("internal_error") && over);
     }
 }

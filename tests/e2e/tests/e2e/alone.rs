@@ -62,12 +62,15 @@ fn gateway_of_another_home_pays_from_its_own_vault() {
     });
     assert!(String::from_utf8_lossy(&rich.stdout).contains("Deposited 1 SOL"), "{rich:?}");
 
-    let _gateway = start_gateway(&stranger, &market);
+    let gateway = start_gateway(&stranger, &market);
     let body = chat(QUESTION, json!({})).to_string();
     let answer = eventually("an answer", 30, || {
         Some(post(&stranger, &stranger.key(), &body)).filter(|answer| answer.status == 200)
     });
     assert_eq!(answer.body["choices"][0]["message"]["content"], "The capital of France is Paris.");
+    assert_eq!(stranger.jobs()[0]["mode"], "session", "where fees are real, calls share a job");
+    // A gateway that ends settles what it has open.
+    drop(gateway);
     let job = eventually("the job is settled", 30, || {
         stranger.jobs().into_iter().find(|job| job["status"] == "settled")
     });

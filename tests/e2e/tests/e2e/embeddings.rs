@@ -5,6 +5,7 @@ use std::{path::Path, process::Command};
 use chainference_e2e::{
     client::{Sdk, post_to, sdk},
     market::{Market, Place},
+    schemas::Answers,
 };
 use serde_json::{Value, json};
 
@@ -80,4 +81,15 @@ fn official_clients_get_embeddings() {
         long.body
     );
     assert_eq!(long.body["error"]["param"], "input");
+}
+
+#[test]
+fn embeddings_fit_the_published_schema() {
+    let market = market();
+    let models = sdk(&market, Sdk::Python, "models", &json!({}));
+    let body = json!({"model": models["ids"][0], "input": "a"}).to_string();
+    let answer = post_to(&market, "/embeddings", &market.key(), &body);
+    let mut answers = Answers::default();
+    answers.openai("CreateEmbeddingResponse", answer.body);
+    answers.check();
 }

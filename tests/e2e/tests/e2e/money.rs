@@ -25,9 +25,11 @@ fn number(job: &Value, name: &str) -> u64 {
     job[name].as_u64().unwrap_or_else(|| panic!("no {name} in {job}"))
 }
 
-fn market() -> Market {
+fn market(mode: &str) -> Market {
     Place::new()
         .with(&[
+            "--mode",
+            mode,
             "--price-in-per-mtok",
             "700000003",
             "--price-out-per-mtok",
@@ -40,7 +42,7 @@ fn market() -> Market {
 
 #[test]
 fn call_is_paid_and_its_rest_returned_to_the_lamport() {
-    let market = market();
+    let market = market("strict");
     let keys = Keys::of(&market);
     let before = Books::take(&market, &keys);
     let answer = sdk(
@@ -101,7 +103,7 @@ fn call_is_paid_and_its_rest_returned_to_the_lamport() {
 
 #[test]
 fn earnings_reach_the_owner_and_a_withdrawal_the_wallet() {
-    let market = market();
+    let market = market("auto");
     let keys = Keys::of(&market);
     post(&market, &market.key(), &chat("Say hello.", json!({"max_tokens": 5})).to_string());
     market.await_job("settled", 30);
@@ -122,7 +124,7 @@ fn earnings_reach_the_owner_and_a_withdrawal_the_wallet() {
 
 #[test]
 fn empty_vault_is_told_with_where_and_how_much_and_filled_by_hand() {
-    let market = market();
+    let market = market("auto");
     let keys = Keys::of(&market);
     let free =
         market.place.json(&["wallet", "--json"])["vault"]["free"].as_u64().expect("lamports");

@@ -30,12 +30,13 @@ fn status_tells_what_the_worker_does_and_has_and_withdraw_empties_its_record() {
     let paid = market.await_job("settled", 30)["paid"].clone();
     let found = eventually("the worker knows", 10, || {
         let found = market.json(&["worker", "status", "--json"]);
-        (found["running"]["jobs"]["settled"] == 1).then_some(found)
+        let waiting = market.jobs().iter().filter(|job| job["status"] == "locked").count();
+        let jobs = &found["running"]["jobs"];
+        (jobs["settled"] == 1 && jobs["locked"] == waiting).then_some(found)
     });
     let (running, record) = (&found["running"], &found["chain"]["record"]);
     assert_eq!(running["status"], "ok");
     assert_eq!(running["settled"], paid);
-    assert_eq!(running["jobs"]["locked"], 0);
     assert_eq!(running["calls"]["running"], 0);
     assert!(running["tokens"]["out"].as_u64().is_some_and(|tokens| tokens > 0), "{found}");
     // The engine's model is part of it.

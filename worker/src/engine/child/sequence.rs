@@ -115,7 +115,8 @@ impl Sequence {
     fn finish(&mut self, reason: FinishReason, delta: &mut Delta) -> Event {
         let (shown, reason) = self.text.finish(reason);
         add(delta, shown);
-        Event::Finish { choice: self.choice, reason, tokens_reasoning: self.tokens_reasoning }
+        let (choice, tokens_reasoning) = (self.choice, self.tokens_reasoning);
+        Event::Finish { choice, reason, tokens_reasoning, stop: self.text.stopped_by() }
     }
 
     fn delta(&self) -> Delta {

@@ -90,6 +90,11 @@ impl AnswerText {
         (Shown { said, logprobs, stopped: false }, reason)
     }
 
+    /// The stop text that ended the answer, if one did.
+    pub fn stopped_by(&self) -> Option<String> {
+        self.stops.found().map(str::to_owned)
+    }
+
     fn say(&mut self, text: String) -> Said {
         match &mut self.reader {
             Some(_) if text.is_empty() => Said::default(),

@@ -188,14 +188,25 @@ fn answers_that_run_together_lie_side_by_side_in_the_order_of_their_slots() {
     }
 }
 
-#[test]
-fn running_answers_wait_for_short_prompts_as_long_as_the_pause_is() {
+/// In which steps the first call gets a token while four prompts of three tokens come, after so many.
+fn decodes_beside_prompts(tokens_before: usize) -> Vec<bool> {
     let mut scheduler = scheduler(5);
     scheduler.limits.prefill_enough = 3;
     add(&mut scheduler, 1, 1, ALL);
-    step(&mut scheduler);
+    for _ in 0..tokens_before {
+        step(&mut scheduler);
+    }
     (2..=5).for_each(|id| add(&mut scheduler, id, 3, ALL));
-    let decodes: Vec<bool> = (0..4).map(|_| of(&step(&mut scheduler), 1).is_some()).collect();
-    // Of prompts of three tokens, two fit into a pause of eight.
-    assert_eq!(decodes, [true, false, true, false]);
+    (0..5).map(|_| of(&step(&mut scheduler), 1).is_some()).collect()
+}
+
+#[test]
+fn a_running_answer_waits_for_short_prompts_as_long_as_the_pause_is() {
+    // Two of them fit into a pause of eight.
+    assert_eq!(decodes_beside_prompts(2), [true, false, true, false, true]);
+}
+
+#[test]
+fn first_tokens_come_before_second_ones() {
+    assert_eq!(decodes_beside_prompts(1), [false, false, false, false, true]);
 }

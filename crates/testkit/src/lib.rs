@@ -1,0 +1,6 @@
+//! What tests put between parts to see them fail. Everything here panics with a reason: it is only ever called
+//! by tests.
+
+mod rpc_proxy;
+
+pub use rpc_proxy::{Faults, RpcProxy};

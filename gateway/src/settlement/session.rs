@@ -1,0 +1,201 @@
+//! A job in use: its account, and the one writer of its vouchers. The writer is a task of its own: no
+//! token waits for a signature, a disk or the worker's answer.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use chainference_market::{Lamports, MarketError, Totals};
+use chainference_protocol::SignedVoucher;
+use tokio::{
+    sync::watch,
+    task::JoinHandle,
+    time::{Duration, Instant, sleep},
+};
+
+use super::{
+    CallError, Settlement,
+    account::Account,
+    job::{Job, LiveJob, stored},
+    tending::Standing,
+};
+use crate::{clock::now_unix_ms, failpoint, limits};
+
+/// A job in use. Cheap to clone; the sweeper stays away until the last clone is gone.
+#[derive(Clone)]
+pub struct Session(Arc<Inner>);
+
+struct Inner {
+    job: Job,
+    account: Mutex<Account>,
+    writer: Mutex<Option<Writer>>,
+    /// When the last call ended.
+    idle_since: Mutex<Instant>,
+    /// Held while more stake is on its way.
+    growing: tokio::sync::Mutex<()>,
+    _live: LiveJob,
+}
+
+/// Takes totals and turns the newest into a voucher; totals that were overtaken are left out.
+struct Writer {
+    wanted: watch::Sender<Totals>,
+    task: JoinHandle<()>,
+}
+
+/// A call's part in a job: its number, and the most that it may come to.
+pub struct Lease {
+    pub session: Session,
+    pub call: u32,
+    pub bounds: Totals,
+    /// Whether the job was there before the call.
+    pub is_ahead: bool,
+}
+
+impl Session {
+    /// Takes a locked job into use, for up to `calls_max` calls.
+    pub fn start(settlement: &Settlement, job: Job, live: LiveJob, calls_max: u32) -> Self {
+        let (wanted, newest) = watch::channel(Totals::ZERO);
+        let writing = settlement.clone().write(job.clone(), newest);
+        let writer = Writer { wanted, task: settlement.tasks.spawn(writing) };
+        let account = Account::new(job.prices, Lamports(job.terms.stake), calls_max);
+        Self(Arc::new(Inner {
+            job,
+            account: Mutex::new(account),
+            writer: Mutex::new(Some(writer)),
+            idle_since: Mutex::new(Instant::now()),
+            growing: tokio::sync::Mutex::default(),
+            _live: live,
+        }))
+    }
+
+    pub fn job(&self) -> &Job {
+        &self.0.job
+    }
+
+    /// A place in the job for one more call; `None` where its stake does not cover that.
+    pub fn lease(&self, bounds: Totals, is_ahead: bool) -> Option<Lease> {
+        let call = self.account().admit(bounds)?;
+        Some(Lease { session: self.clone(), call, bounds, is_ahead })
+    }
+
+    pub fn account(&self) -> MutexGuard<'_, Account> {
+        lock(&self.0.account)
+    }
+
+    /// How it stands at this time of the chain.
+    pub fn standing(&self, now_unix_s: i64) -> Standing {
+        let account = self.account();
+        let since = *lock(&self.0.idle_since);
+        Standing {
+            left_s: self.0.job.terms.serve_until_unix_s.saturating_sub(now_unix_s),
+            is_open: account.is_open(),
+            idle_for: if account.is_idle() { since.elapsed() } else { Duration::ZERO },
+            used: account.used(),
+            stake: account.stake(),
+        }
+    }
+
+    /// Whoever gets this may add stake: one at a time.
+    pub fn try_grow(&self) -> Option<tokio::sync::MutexGuard<'_, ()>> {
+        self.0.growing.try_lock().ok()
+    }
+
+    /// No more calls; `true` where none is running either, so that the job can be ended.
+    pub fn close(&self) -> bool {
+        let mut account = self.account();
+        account.close();
+        account.is_idle()
+    }
+
+    /// Ends the writing, and tells what the last voucher says; `None` where that was done before.
+    pub async fn stop(&self) -> Option<Totals> {
+        let Writer { wanted, task } = lock(&self.0.writer).take()?;
+        drop(wanted);
+        if let Err(error) = task.await {
+            tracing::error!(%error, "the writing of vouchers failed");
+        }
+        Some(self.account().vouched())
+    }
+
+    fn want(&self, totals: Totals) {
+        if let Some(writer) = &*lock(&self.0.writer) {
+            // Two calls may come here in the other order: totals never go back.
+            writer.wanted.send_if_modified(|newest| {
+                let is_more = totals != *newest && totals.covers(*newest);
+                if is_more {
+                    *newest = totals;
+                }
+                is_more
+            });
+        }
+    }
+}
+
+impl Lease {
+    pub fn job(&self) -> &Job {
+        self.session.job()
+    }
+
+    /// This much of the call is to be vouched for.
+    pub fn vouch(&self, totals: Totals) {
+        let all = self.session.account().vouch(self.call, totals);
+        self.session.want(all);
+    }
+
+    /// What these totals cost in this job.
+    pub fn price_of(&self, totals: Totals) -> Result<Lamports, MarketError> {
+        self.session.account().price_of(totals)
+    }
+
+    /// Whether no other call's tokens can be in the job's totals.
+    pub fn is_alone(&self) -> bool {
+        self.session.account().is_for_one()
+    }
+
+    /// The worker refused the call before it did anything.
+    pub fn take_back(&self) {
+        self.session.account().take_back(self.call);
+    }
+
+    /// The call has ended; `true` where the job has, too.
+    pub fn settle(&self, owed: Totals, is_even: bool) -> bool {
+        let (all, is_over) = {
+            let mut account = self.session.account();
+            let all = account.settle(self.call, owed, is_even);
+            (all, !account.is_open() && account.is_idle())
+        };
+        *lock(&self.session.0.idle_since) = Instant::now();
+        // The last voucher of a job is for whoever ends it.
+        if !is_over {
+            self.session.want(all);
+        }
+        is_over
+    }
+}
+
+impl Settlement {
+    async fn write(self, job: Job, mut newest: watch::Receiver<Totals>) {
+        while newest.changed().await.is_ok() {
+            let totals = *newest.borrow_and_update();
+            let voucher = job.vouch(totals, false);
+            // A voucher that was lost is missed by a worker that waits for it: it is sent again,
+            // until there is a newer one or no more wanted.
+            while let Err(error) = self.vouch(&job, &voucher).await {
+                tracing::warn!(job = %job.address, %error, "a voucher did not get through");
+                sleep(limits::VOUCH_INTERVAL).await;
+                if newest.has_changed().unwrap_or(true) {
+                    break;
+                }
+            }
+        }
+    }
+
+    /// Stores a voucher, then posts it: what binds us is known to us first.
+    pub async fn vouch(&self, job: &Job, voucher: &SignedVoucher) -> Result<(), CallError> {
+        self.ledger.store_voucher(&job.id(), &stored(voucher), now_unix_ms()).await?;
+        failpoint::reached("voucher stored");
+        self.workers.vouch(&job.endpoint, voucher).await
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
