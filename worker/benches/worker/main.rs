@@ -13,6 +13,7 @@
 mod client;
 mod figures;
 mod ours;
+mod overload;
 mod peer;
 #[expect(dead_code, reason = "made for the tests, which use more of it")]
 #[path = "../../tests/market/place.rs"]
@@ -72,7 +73,9 @@ async fn run(
             }
         }
     }
-    let report = report::Report { settings, flags, same_text, rounds: &rounds };
+    let overload = ours.overload(settings.slots, &mut rng).await?;
+    let report =
+        report::Report { settings, flags, same_text, rounds: &rounds, overload: &overload };
     report.write(&settings.folder)?;
     plot::draw(&report, &settings.folder.join("worker.svg"))?;
     print!("{}", report.markdown());

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use chainference_market::Totals;
-use chainference_protocol::{Delta, Frame};
+use chainference_protocol::{Delta, ErrorCode, Frame};
 use tokio::sync::watch;
 
 use crate::client::{Ask, Client, Job};
@@ -74,10 +74,26 @@ impl Ours {
     }
 
     pub async fn answer(&self, prompt: &str, max_tokens: u32) -> Result<Answer, Failed> {
+        self.answer_unless_busy(prompt, max_tokens).await?.ok_or_else(|| "refused: busy".into())
+    }
+
+    /// `None` where the worker says that it is busy.
+    pub async fn answer_unless_busy(
+        &self,
+        prompt: &str,
+        max_tokens: u32,
+    ) -> Result<Option<Answer>, Failed> {
         let mut ready = self.lock().pop().ok_or("no job is ready")?;
         let began = Instant::now();
-        let call = self.client.call(&ready.job, ready.call, Ask::new(prompt, max_tokens)).await;
-        let mut frames = call.map_err(|(status, code)| format!("refused: {status} {code:?}"))?;
+        let ask = Ask::new(prompt, max_tokens);
+        let mut frames = match self.client.call(&ready.job, ready.call, ask).await {
+            Ok(frames) => frames,
+            Err((429, ErrorCode::Busy)) => {
+                self.lock().push(ready);
+                return Ok(None);
+            }
+            Err((status, code)) => return Err(format!("refused: {status} {code:?}").into()),
+        };
         ready.call += 1;
         let (wanted, newest) = watch::channel(Totals::ZERO);
         let vouching = tokio::spawn(vouch(Arc::clone(&self.client), ready.job.clone(), newest));
@@ -111,7 +127,7 @@ impl Ours {
             vouching.await.expect("vouchers are taken");
             jobs.lock().unwrap_or_else(PoisonError::into_inner).push(ready);
         });
-        Ok(answer)
+        Ok(Some(answer))
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Ready>> {

@@ -6,9 +6,13 @@ use std::process::{Command, ExitCode};
 use serde_json::{Map, Value, json};
 
 use crate::figures::{Round, Spread};
+use crate::overload::Overload;
 use crate::peer::Flags;
 use crate::settings::Settings;
 use crate::workload::Point;
+
+/// What must be left of the peak with ten times the calls.
+const KEPT_MIN: f64 = 0.9;
 
 /// The peer's version.
 const PEER: &str = "llama-server of llama-cpp-python 0.3.36";
@@ -19,6 +23,7 @@ pub struct Report<'a> {
     /// Prompts with the same text, of so many.
     pub same_text: (usize, usize),
     pub rounds: &'a [(Point, Round)],
+    pub overload: &'a Overload,
 }
 
 /// One line: a name, what it is, and how to read it off a round.
@@ -103,6 +108,7 @@ impl Report<'_> {
             "spreads": by_name(&spreads),
             "load": Spread::of(self.rounds.iter().map(|(_, round)| round.load)).json(),
             "same_text": { "same": same, "of": of },
+            "overload": self.overload.json(),
         })
     }
 
@@ -116,11 +122,12 @@ impl Report<'_> {
              tokens; {rounds} rounds; load {}.\n\n\
              | | ours | llama-server | ratio of a round, more is better |\n|---|---|---|---|\n{rows}\n\
              Medians, with the first and third quartile. The same text at temperature 0, with the same flags: {same} of \
-             {of} prompts.\n",
+             {of} prompts.\n\n{}",
             commit(),
             self.flags,
             if self.settings.tuning.flash_attention == Some(true) { "on" } else { "off" },
             load.text(1),
+            self.overload.sentence(),
         )
     }
 
@@ -134,7 +141,18 @@ impl Report<'_> {
         if same < of {
             eprintln!("missed: the same text for {same} of {of} prompts");
         }
-        if slow.is_empty() && same == of { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        let keeps_on = self.overload.kept() >= KEPT_MIN;
+        if !keeps_on {
+            eprintln!(
+                "missed: {:.2} of the peak at overload, wanted {KEPT_MIN}",
+                self.overload.kept()
+            );
+        }
+        if slow.is_empty() && same == of && keeps_on {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        }
     }
 }
 

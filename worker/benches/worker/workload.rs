@@ -6,6 +6,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use rand::rngs::StdRng;
 
 use crate::ours::Ours;
+use crate::overload::Overload;
 use crate::peer::Peer;
 use crate::place;
 use crate::prompts;
@@ -126,6 +127,13 @@ impl Target {
             Self::Peer(peer) => peer.pid(),
         };
         place::signal(&[pid.to_string()], name);
+    }
+
+    /// Ours alone, with more calls than it has room for.
+    pub async fn overload(&self, slots: u32, rng: &mut StdRng) -> Result<Overload, Failed> {
+        let Self::Ours(ours) = self else { return Err("only ours is measured so".into()) };
+        self.signal("-CONT");
+        Overload::measure(ours, slots, rng).await
     }
 
     /// Whatever must be there before the time runs: for us, locked jobs.

@@ -1,6 +1,7 @@
 mod properties;
 mod reuse;
 
+use super::plan::PREFILL_PATIENCE;
 use super::*;
 
 const LIMITS: Limits = Limits {
