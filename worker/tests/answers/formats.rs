@@ -3,19 +3,24 @@ use serde_json::{Value, json};
 
 use super::engine::{ask, chat, refused};
 
-fn formed(question: &str, format: ResponseFormat) -> Value {
-    let answer = ask(chat(question, |chat| {
-        chat.response_format = format;
-        chat.decoding.max_tokens = Some(400);
-    }));
-    assert_eq!(answer.reason, Some(FinishReason::Stop), "{}", answer.text);
-    answer.json()
-}
-
+/// A grammar lets a model end, but doesn't make it: what it babbles on is cut, and must be JSON up to there.
 #[test]
 fn any_object_is_an_object() {
-    let json = formed("Describe a cat as JSON, in few words.", ResponseFormat::JsonObject);
-    assert!(json.is_object(), "{json}");
+    let answer = ask(chat("Describe a cat as JSON, in few words.", |chat| {
+        chat.response_format = ResponseFormat::JsonObject;
+        chat.decoding.max_tokens = Some(400);
+    }));
+    assert!(answer.text.trim_start().starts_with('{'), "{}", answer.text);
+    match answer.reason {
+        Some(FinishReason::Length) => {
+            let error = serde_json::from_str::<Value>(&answer.text).unwrap_err();
+            assert!(error.is_eof(), "{error}: {}", answer.text);
+        }
+        reason => {
+            assert_eq!(reason, Some(FinishReason::Stop));
+            assert!(answer.json().is_object(), "{}", answer.text);
+        }
+    }
 }
 
 /// Whether a value fits, as far as the schemas below go.
