@@ -26,6 +26,8 @@ const REFUNDED: &str = "chainference_gateway_refunded_lamports_total";
 const SPENT: &str = "chainference_gateway_spent_lamports_total";
 const VAULT_FREE: &str = "chainference_gateway_vault_free_lamports";
 const VAULT_RESERVED: &str = "chainference_gateway_vault_reserved_lamports";
+const READY: &str = "chainference_gateway_jobs_ready";
+const SESSIONS: &str = "chainference_gateway_sessions_open";
 const OWN_KEY: &str = "chainference_gateway_key_lamports";
 
 #[derive(Clone, Copy, Debug)]
@@ -61,7 +63,7 @@ const TOKEN_COUNTS: &[f64] = &[
 ];
 
 /// All there is: name, kind, what it tells.
-const METRICS: [(&str, Kind, &str); 15] = [
+const METRICS: [(&str, Kind, &str); 17] = [
     (DURATION, Kind::Histogram(DURATIONS), "Time from a call's arrival to its end"),
     (FIRST_TOKEN, Kind::Histogram(FIRST_TOKENS), "Time from a call's arrival to its first token"),
     (PER_TOKEN, Kind::Histogram(PER_TOKENS), "Time for each token after the first, by call"),
@@ -76,6 +78,8 @@ const METRICS: [(&str, Kind, &str); 15] = [
     (SPENT, Kind::Counter, "Lamports that calls cost, by the name of their key"),
     (VAULT_FREE, Kind::Gauge, "Lamports of the vault that no live job holds"),
     (VAULT_RESERVED, Kind::Gauge, "Lamports of the vault that live jobs hold"),
+    (READY, Kind::Gauge, "Locked jobs that wait for a call"),
+    (SESSIONS, Kind::Gauge, "Jobs that are shared among calls and take more"),
     (OWN_KEY, Kind::Gauge, "Lamports of the gateway's own key, which pays fees and lends rent"),
 ];
 
@@ -181,6 +185,11 @@ pub fn vault(free: u64, reserved: u64) {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "to look at, not to calculate with")]
+pub fn ahead(ready: usize, sessions: usize) {
+    gauge!(READY).set(ready as f64);
+    gauge!(SESSIONS).set(sessions as f64);
+}
+
 pub fn own_key(held: Lamports) {
     gauge!(OWN_KEY).set(held.0 as f64);
 }

@@ -21,7 +21,7 @@ use super::{
     session::Session,
     tending::Need,
 };
-use crate::{limits, routing::Candidate};
+use crate::{limits, metrics, routing::Candidate};
 
 const POLICY: Policy =
     Policy { jobs_per_worker_max: limits::READY_PER_WORKER_MAX, serve_s_min: limits::SERVE_S_MIN };
@@ -113,6 +113,7 @@ impl Settlement {
                 self.tend_sessions();
             }
             self.fill().await;
+            metrics::ahead(self.ahead.pool().ready(), self.sessions.count_all());
         }
     }
 

@@ -252,6 +252,11 @@ impl Sessions {
         lock(&self.open).get(&offer).map_or(0, Vec::len)
     }
 
+    /// How many there are in all.
+    pub fn count_all(&self) -> usize {
+        lock(&self.open).values().map(Vec::len).sum()
+    }
+
     pub(super) fn opening(&self, offer: Pubkey) -> Arc<tokio::sync::Mutex<()>> {
         lock(&self.opening).entry(offer).or_default().clone()
     }

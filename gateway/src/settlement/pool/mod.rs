@@ -202,7 +202,12 @@ impl<K: Eq + Hash + Copy, T> Pool<K, T> {
     }
 
     pub fn is_empty(&self) -> bool {
-        self.lines.values().all(|waiting| waiting.ready.is_empty())
+        self.ready() == 0
+    }
+
+    /// Jobs that wait for a call.
+    pub fn ready(&self) -> usize {
+        self.lines.values().map(|waiting| waiting.ready.len()).sum()
     }
 
     fn line(&mut self, line: Line<K>, now: Duration) -> &mut Waiting<T> {
