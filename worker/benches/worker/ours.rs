@@ -86,7 +86,9 @@ impl Ours {
         let mut ready = self.lock().pop().ok_or("no job is ready")?;
         let began = Instant::now();
         let ask = Ask::new(prompt, max_tokens);
-        let mut frames = match self.client.call(&ready.job, ready.call, ask).await {
+        let call = ready.call;
+        ready.call += 1; // a refused call has used its number
+        let mut frames = match self.client.call(&ready.job, call, ask).await {
             Ok(frames) => frames,
             Err((429, ErrorCode::Busy)) => {
                 self.lock().push(ready);
@@ -94,7 +96,6 @@ impl Ours {
             }
             Err((status, code)) => return Err(format!("refused: {status} {code:?}").into()),
         };
-        ready.call += 1;
         let (wanted, newest) = watch::channel(Totals::ZERO);
         let vouching = tokio::spawn(vouch(Arc::clone(&self.client), ready.job.clone(), newest));
         let mut answer = Answer { text: String::new(), tokens_out: 0, first_s: 0.0 };
