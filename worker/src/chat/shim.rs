@@ -1,4 +1,4 @@
-//! The calls into the C++ shim: the only unsafe code of the project.
+//! The calls into the C++ shim of llama.cpp's chat code. Unsafe code is here and in `engine/child/threads.rs` only.
 #![expect(
     unsafe_code,
     reason = "llama.cpp's chat code has no binding of its own; each call is argued for below"
