@@ -187,6 +187,11 @@ fn worker_options(
 
 /// How often a price that follows demand is looked at, in seconds.
 const REPRICE_S: u32 = 300;
+/// How often the open market is looked at where the chain tells of it, on a node that counts questions.
+const MARKET_POLL_S: u32 = 30;
+/// How long claims wait for others where their fee is money. Claims must be on their way before a gateway
+/// loses its patience and finishes the job, 20 s after its last voucher.
+const CLAIM_COMPANY_S: u32 = 10;
 
 /// Whom the worker serves, at what price, and how it looks for jobs and gets its money.
 fn trade_options(
@@ -199,16 +204,21 @@ fn trade_options(
         &addresses("--block-client", given.block_client.as_deref())?,
     );
     if given.pricing == Some(PricingMode::Utilisation) {
-        options.pricing = Pricing::Utilisation { every_s: REPRICE_S };
+        options.pricing =
+            Pricing::Utilisation { every_s: given.reprice_s.map_or(REPRICE_S, NonZeroU32::get) };
     }
     options.price_floor_in_per_mtok = given.price_floor_in_per_mtok.unwrap_or(0);
     options.price_floor_out_per_mtok = given.price_floor_out_per_mtok.unwrap_or(0);
     options.unpaid_in_max = given.unpaid_input_max;
-    // A public node counts questions, and a claim's fee there is money: both less often. Claims must be
-    // on their way before a gateway loses its patience and finishes the job, 20 s after its last voucher.
     if !settings.embedded_chain() {
-        options.market_poll_s = 5;
-        options.claim_company_s = 10;
+        options.market_poll_s = MARKET_POLL_S;
+        options.claim_company_s = CLAIM_COMPANY_S;
+    }
+    if let Some(wait_s) = given.claim_wait_s {
+        options.claim_company_s = wait_s;
+    }
+    if let Some(lamports) = given.part_claim_min {
+        options.part_claim_min = Lamports(lamports);
     }
     if given.open_market == Some(false) {
         options.market_poll_s = 0;

@@ -156,12 +156,23 @@ pub struct WorkerSettings {
     /// How prices come about [default: fixed]
     #[arg(long, env = "CHAINFERENCE_PRICING", value_name = "HOW")]
     pub pricing: Option<PricingMode>,
+    /// How often a price that follows utilisation changes, in seconds [default: 300]
+    #[arg(long, env = "CHAINFERENCE_REPRICE_S", value_name = "SECONDS")]
+    pub reprice_s: Option<NonZeroU32>,
     /// No price of a million input tokens below this, in lamports [default: 0]
     #[arg(long, env = "CHAINFERENCE_PRICE_FLOOR_IN_PER_MTOK", value_name = "LAMPORTS")]
     pub price_floor_in_per_mtok: Option<u64>,
     /// No price of a million output tokens below this, in lamports [default: 0]
     #[arg(long, env = "CHAINFERENCE_PRICE_FLOOR_OUT_PER_MTOK", value_name = "LAMPORTS")]
     pub price_floor_out_per_mtok: Option<u64>,
+    /// Vouched lamports of a running job that are worth a claim before its end [default: 10000000]
+    #[arg(long, env = "CHAINFERENCE_PART_CLAIM_MIN", value_name = "LAMPORTS")]
+    #[serde(rename = "part_claim_min_lamports")]
+    pub part_claim_min: Option<u64>,
+    /// How long claims too small for a fee of their own wait for others; a gateway's patience is 20 s
+    /// [default: 1 on the embedded chain, else 10]
+    #[arg(long, env = "CHAINFERENCE_CLAIM_WAIT_S", value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(0..=15))]
+    pub claim_wait_s: Option<u32>,
     /// Lock published jobs that fit, beside those that are quoted [default: true]
     #[arg(long, env = "CHAINFERENCE_OPEN_MARKET", value_name = "BOOL")]
     pub open_market: Option<bool>,

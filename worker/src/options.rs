@@ -115,7 +115,8 @@ pub struct Options {
     /// How long the chain is waited for at the start.
     pub chain_wait_s: u32,
     pub on_progress: OnProgress,
-    /// How often the open market is looked at, in seconds; 0: only quotes are served.
+    /// How often the open market is looked at, in seconds, beside what the chain tells of it; 0: only quotes
+    /// are served.
     pub market_poll_s: u32,
     /// Whom the worker serves.
     pub clients: Clients,
@@ -181,7 +182,7 @@ impl Options {
             drain_s: 20,
             chain_wait_s: 60,
             on_progress: Arc::new(|_| {}),
-            market_poll_s: 1,
+            market_poll_s: 5,
             clients: Clients::default(),
             unpaid_in_max: None,
             unfinal_max: Lamports(100_000),

@@ -16,7 +16,7 @@ use solana_sdk_ids::sysvar;
 
 use crate::accounts::{Config, Job, JobStatus, Offer, Stored, Vault, Worker};
 use crate::failover::Failover;
-use crate::subscription::Subscriptions;
+use crate::subscription::{Changes, Subscriptions};
 use crate::{Blockhash, ChainError, Commitment, Lamports, PROGRAM_ID, Pubkey, address};
 
 // Where clients' filters look: right behind the type's tag.
@@ -140,8 +140,7 @@ impl Chain {
 
     /// The open market: published jobs of a model that nobody has locked.
     pub async fn open_jobs(&self, model_hash: &[u8; 32]) -> Result<Vec<OpenJob>, ChainError> {
-        let fields =
-            [(JOB_MODEL_AT, model_hash.as_slice()), (JOB_STATUS_AT, &[JobStatus::Open as u8])];
+        let fields = open_jobs_of(model_hash);
         let found = self.data(Job::DISCRIMINATOR, &fields, self.rpc.commitment()).await?;
         let open = |(address, data): (Pubkey, Vec<u8>)| {
             let allowed = Job::allowed(&data).map(<[Pubkey]>::to_vec);
@@ -150,6 +149,13 @@ impl Chain {
             Ok(OpenJob { address, job: parse(&address, &data)?, allowed })
         };
         found.into_iter().map(open).collect()
+    }
+
+    /// Tells when there may be another open job of a model.
+    pub fn watch_open_jobs(&self, model_hash: &[u8; 32]) -> Changes {
+        let fields = open_jobs_of(model_hash);
+        let commitment = self.rpc.commitment();
+        self.subscriptions.changes(accounts_config(Job::DISCRIMINATOR, &fields, commitment))
     }
 
     /// The jobs of a vault whose accounts still exist.
@@ -233,17 +239,30 @@ impl Chain {
         fields: &[(usize, &[u8])],
         commitment: CommitmentConfig,
     ) -> Result<Vec<(Pubkey, Vec<u8>)>, ChainError> {
-        let filters = std::iter::once((0, kind)).chain(fields.iter().copied());
-        let filters = filters.map(|(at, bytes)| Memcmp::new_raw_bytes(at, bytes.to_vec()));
-        let config = RpcProgramAccountsConfig {
-            filters: Some(filters.map(RpcFilterType::Memcmp).collect()),
-            account_config: account_config(commitment),
-            ..Default::default()
-        };
+        let config = accounts_config(kind, fields, commitment);
         let answer = self.rpc.get_program_ui_accounts_with_config(&PROGRAM_ID, config).await;
         let accounts = answer.map_err(|error| self.failed(error))?;
         let bytes = |(address, account)| Ok((address, decode(&address, &account)?.data));
         accounts.into_iter().map(bytes).collect()
+    }
+}
+
+fn open_jobs_of(model_hash: &[u8; 32]) -> [(usize, &[u8]); 2] {
+    [(JOB_MODEL_AT, model_hash.as_slice()), (JOB_STATUS_AT, &[JobStatus::Open as u8])]
+}
+
+/// The program's accounts of a kind that hold these bytes at these places.
+fn accounts_config(
+    kind: &[u8],
+    fields: &[(usize, &[u8])],
+    commitment: CommitmentConfig,
+) -> RpcProgramAccountsConfig {
+    let filters = std::iter::once((0, kind)).chain(fields.iter().copied());
+    let filters = filters.map(|(at, bytes)| Memcmp::new_raw_bytes(at, bytes.to_vec()));
+    RpcProgramAccountsConfig {
+        filters: Some(filters.map(RpcFilterType::Memcmp).collect()),
+        account_config: account_config(commitment),
+        ..Default::default()
     }
 }
 

@@ -33,5 +33,6 @@ pub use solana_keypair::Keypair;
 pub use solana_pubkey::Pubkey;
 pub use solana_signature::Signature;
 pub use solana_signer::Signer;
+pub use subscription::Changes;
 pub use terms::{JobTerms, Quote, QuoteRequest};
 pub use transaction::{Blockhash, SignError, SignedTransaction};

@@ -1,5 +1,5 @@
-//! One websocket for all signatures that somebody waits for. It is opened at the first wait and again after it
-//! broke; whoever waits polls meanwhile, so that a broken socket costs time and nothing else.
+//! One websocket for all signatures and accounts that somebody waits for. It is opened at the first wait and
+//! again after it broke; whoever waits polls meanwhile, so that a broken socket costs time and nothing else.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,15 +8,17 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use solana_commitment_config::CommitmentConfig;
 use solana_pubsub_client::nonblocking::pubsub_client::PubsubClient;
-use solana_rpc_client_api::config::RpcSignatureSubscribeConfig;
+use solana_rpc_client_api::config::{RpcProgramAccountsConfig, RpcSignatureSubscribeConfig};
 use solana_rpc_client_api::response::RpcSignatureResult;
-use tokio::sync::{Mutex, oneshot};
-use tokio::time::timeout;
+use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::time::{sleep, timeout};
 
-use crate::Signature;
+use crate::{PROGRAM_ID, Signature};
 
 /// How long the node may take to open the socket and to take a subscription.
 const SUBSCRIBE_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long nobody asks again for a subscription that was refused or broke.
+const RESUBSCRIBE_AFTER: Duration = Duration::from_secs(5);
 
 #[derive(Clone)]
 pub(crate) struct Subscriptions {
@@ -28,6 +30,20 @@ pub(crate) struct Subscriptions {
 
 /// What the node said of a signature that was waited for: the transaction's error, if it failed.
 pub(crate) type Landed = Option<String>;
+
+/// Tells that accounts have changed, as soon as the node says so. It may tell too seldom (the socket is away)
+/// and too often: whoever is told looks for himself.
+#[derive(Debug)]
+pub struct Changes(mpsc::Receiver<()>);
+
+impl Changes {
+    /// Waits for the next change; several at once are one.
+    pub async fn next(&mut self) {
+        if self.0.recv().await.is_none() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
 
 impl Subscriptions {
     pub fn new(urls: Vec<String>) -> Self {
@@ -80,6 +96,46 @@ impl Subscriptions {
                 None => self.forget(&socket).await,
             },
             () = sender.closed() => unsubscribe().await,
+        }
+    }
+
+    /// Watches the program's accounts that pass the filters, until nobody listens any more.
+    pub fn changes(&self, config: RpcProgramAccountsConfig) -> Changes {
+        let (sender, receiver) = mpsc::channel(1);
+        let subscriptions = self.clone();
+        tokio::spawn(async move {
+            while !sender.is_closed() {
+                subscriptions.follow(config.clone(), &sender).await;
+                tokio::select! {
+                    () = sleep(RESUBSCRIBE_AFTER) => {}
+                    () = sender.closed() => return,
+                }
+            }
+        });
+        Changes(receiver)
+    }
+
+    /// Ends when the subscription broke or nobody listens any more.
+    async fn follow(&self, config: RpcProgramAccountsConfig, sender: &mpsc::Sender<()>) {
+        let Some(socket) = self.connect().await else { return };
+        let subscribe = socket.program_subscribe(&PROGRAM_ID, Some(config));
+        let Ok(Ok((mut stream, unsubscribe))) = timeout(SUBSCRIBE_TIMEOUT, subscribe).await else {
+            self.forget(&socket).await;
+            return;
+        };
+        loop {
+            // Full: a change that nobody has looked at yet. The first time is for what came before.
+            let _ = sender.try_send(());
+            tokio::select! {
+                message = stream.next() => if message.is_none() {
+                    self.forget(&socket).await;
+                    return;
+                },
+                () = sender.closed() => {
+                    unsubscribe().await;
+                    return;
+                }
+            }
         }
     }
 

@@ -114,19 +114,18 @@ fn choose(places: &[Place], answer: &Answer, prefix_reuse: bool) -> Option<Start
     }
 }
 
-/// A free slot to begin anew in: the one that was used longest ago, but rather one beside an answer,
-/// since slots that follow one another are computed together. What the youngest keeps is the likeliest to
-/// be asked for again, so that one is spared.
+/// A free slot to begin anew in: one beside running answers, since slots that follow one another are
+/// computed together; of several the one that was used longest ago. What the youngest keeps is the
+/// likeliest to be asked for again: that one is spared, unless its answer would run apart from the others.
 fn oldest_free(places: &[Place]) -> Option<Slot> {
     let is_busy = |slot: Slot| places.get(slot).is_some_and(|place| place.answer.is_some());
-    let mut free: Vec<Slot> = (0..places.len()).filter(|&slot| !is_busy(slot)).collect();
-    free.sort_by_key(|&slot| places[slot].used_at);
-    let old = match &*free {
-        [old @ .., _youngest] if !old.is_empty() => old,
-        all => all,
-    };
-    let beside = |&&slot: &&Slot| is_busy(slot + 1) || slot > 0 && is_busy(slot - 1);
-    old.iter().find(beside).or(old.first()).copied()
+    let free = || (0..places.len()).filter(|&slot| !is_busy(slot));
+    let youngest = free().max_by_key(|&slot| places[slot].used_at);
+    let neighbours =
+        |slot: Slot| u8::from(is_busy(slot + 1)) + u8::from(slot > 0 && is_busy(slot - 1));
+    free().min_by_key(|&slot| {
+        (Reverse(neighbours(slot)), Some(slot) == youngest, places[slot].used_at)
+    })
 }
 
 /// Puts an answer into a free slot, of which there must be one.

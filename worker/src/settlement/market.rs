@@ -31,11 +31,18 @@ pub(crate) struct Stall {
 }
 
 impl Settlement {
-    /// Looks for open jobs of this offer until `shutdown`.
+    /// Looks for open jobs of this offer until `shutdown`: when the chain tells of one, and from time to
+    /// time, for those that there was no room for and while the chain tells nothing.
     pub async fn watch_market(&self, stall: Stall, every: Duration, shutdown: CancellationToken) {
+        let mut changes = self.0.chain.watch_open_jobs(&stall.model_hash);
         let mut ticks = tokio::time::interval(every);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        while shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
+        loop {
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                () = changes.next() => {}
+                _ = ticks.tick() => {}
+            }
             if self.takes_nothing() {
                 continue;
             }

@@ -23,14 +23,20 @@ static ENGINE: LazyLock<Engine> = LazyLock::new(start);
 static QUIET: LazyLock<Engine> = LazyLock::new(start);
 
 fn start() -> Engine {
+    start_with(model(), |_| ())
+}
+
+/// An engine of the test's own.
+pub fn start_with(model: PathBuf, change: impl FnOnce(&mut EngineOptions)) -> Engine {
     let exe = env!("CARGO_BIN_EXE_chainference-engine");
-    let mut options = EngineOptions::new(exe.into(), Vec::new(), model());
+    let mut options = EngineOptions::new(exe.into(), Vec::new(), model);
     options.queue_max = 64;
     options.context_tokens = NonZeroU32::new(2048);
+    change(&mut options);
     RUNTIME.block_on(Engine::start(options, CancellationToken::new())).expect("started")
 }
 
-fn model() -> PathBuf {
+pub fn model() -> PathBuf {
     if let Some(path) = std::env::var_os("CHAINFERENCE_TEST_MODEL") {
         return path.into();
     }
@@ -50,6 +56,7 @@ pub struct Answer {
     pub calls: Vec<(String, String, String)>,
     pub logprobs: Vec<TokenLogprob>,
     pub reason: Option<FinishReason>,
+    pub tokens_reasoning: u64,
 }
 
 impl Answer {
@@ -95,7 +102,7 @@ pub fn ask_quiet(task: Task) -> Answered {
     ask_engine(&QUIET, task).expect("answered")
 }
 
-fn ask_engine(engine: &Engine, task: Task) -> Result<Answered, EngineError> {
+pub fn ask_engine(engine: &Engine, task: Task) -> Result<Answered, EngineError> {
     let request = Generate { task, scope: [7; 32], allowed_tokens: u64::MAX };
     RUNTIME.block_on(async {
         let mut generation = engine.generate(request).await?;
@@ -107,9 +114,10 @@ fn ask_engine(engine: &Engine, task: Task) -> Result<Answered, EngineError> {
                     assert!(answer.reason.is_none(), "nothing follows a finish");
                     answer.add(delta);
                 }
-                Event::Finish { choice, reason, .. } => {
-                    let before = answers.entry(choice).or_default().reason.replace(reason);
-                    assert!(before.is_none(), "one finish each");
+                Event::Finish { choice, reason, tokens_reasoning, .. } => {
+                    let answer = answers.entry(choice).or_default();
+                    answer.tokens_reasoning = tokens_reasoning;
+                    assert!(answer.reason.replace(reason).is_none(), "one finish each");
                 }
                 Event::Embedding { .. } => panic!("an embedding was not asked for"),
                 Event::End { tokens_out, .. } => {

@@ -7,6 +7,8 @@
 mod completions;
 mod engine;
 mod formats;
+mod infill;
 mod likelihood;
 mod sampling;
+mod thoughts;
 mod tools;

@@ -13,7 +13,8 @@ use crate::place::Place;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_open_job_is_locked_served_and_claimed_to_the_lamport() {
     let place = Place::new().await;
-    let worker = place.worker(|_| {}).await;
+    // It doesn't look again by itself: the chain tells of the job.
+    let worker = place.worker(|options| options.market_poll_s = 3_600).await;
     let client = place.client().await;
     let vault_before = place.chain.balance(&client.vault).await.unwrap().0;
     let job = client.publish(100_000, |_| {}).await;
@@ -53,8 +54,11 @@ async fn open_jobs_that_do_not_fit_are_left_to_others() {
     }
     left.push(client.publish(1_999, |_| {}).await); // less than the least charge
     left.push(blocked.publish(10_000, |_| {}).await);
-    let worker =
-        place.worker(|options| options.clients = Clients::new(&[], &[blocked.vault])).await;
+    let worker = place.worker(|options| {
+        options.market_poll_s = 1;
+        options.clients = Clients::new(&[], &[blocked.vault]);
+    });
+    let worker = worker.await;
     let named = place.worker_record();
     let fits = client.publish(10_000, |job| job.allowed = vec![stranger, named]).await;
     place.once(&fits, |job| job.status() == JobStatus::Locked).await;
@@ -68,7 +72,11 @@ async fn open_jobs_that_do_not_fit_are_left_to_others() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_more_open_jobs_are_locked_than_there_is_room_for() {
     let place = Place::new().await;
-    let worker = place.worker(|options| options.jobs_per_client_max = 2).await;
+    let worker = place.worker(|options| {
+        options.market_poll_s = 1;
+        options.jobs_per_client_max = 2;
+    });
+    let worker = worker.await;
     let (client, other) = (place.client().await, place.other_client().await);
     let mut jobs = Vec::new();
     for _ in 0..4 {

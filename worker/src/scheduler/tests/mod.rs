@@ -190,6 +190,25 @@ fn answers_that_run_together_lie_side_by_side_in_the_order_of_their_slots() {
 }
 
 /// In which steps the first call gets a token while four prompts of three tokens come, after so many.
+#[test]
+fn whatever_ran_before_answers_that_begin_together_lie_without_a_gap() {
+    for before in 0..16 {
+        let mut scheduler = scheduler(8);
+        for id in 0..before {
+            add(&mut scheduler, id, 4, ALL);
+            step(&mut scheduler);
+            scheduler.end(id, 0);
+        }
+        for id in 100..104 {
+            add(&mut scheduler, id, 4, ALL);
+        }
+        let work = step(&mut scheduler);
+        let first = work[0].slot;
+        let slots: Vec<_> = work.iter().map(|work| work.slot).collect();
+        assert_eq!(slots, (first..first + 4).collect::<Vec<_>>(), "after {before}");
+    }
+}
+
 fn decodes_beside_prompts(tokens_before: usize) -> Vec<bool> {
     let mut scheduler = scheduler(5);
     scheduler.limits.prefill_enough = 3;
