@@ -34,6 +34,7 @@ Examples:
   chainference config show                          every setting, and where it is from
   chainference doctor                               looks for what is wrong, and says what to do
   chainference gateway --rpc-url https://api.devnet.solana.com    a gateway alone, on a public chain
+  chainference gateway --upstream http://127.0.0.1:8080/v1        a gateway to servers of your own, without a chain
 
 Settings come from a flag, else the environment, else $CHAINFERENCE_HOME/config.toml, else the default.
 All state lives in $CHAINFERENCE_HOME (default ~/.chainference). CHAINFERENCE_LOG=debug makes logs talkative.

@@ -104,7 +104,7 @@ pub async fn gateway(
 ) -> Result<(), CliError> {
     home.create()?;
     home.make_keys()?;
-    let options = gateway_options(&home, &settings)?;
+    let options = gateway_options(&home, &settings, supervision)?;
     let failed = |error: chainference_gateway::GatewayError| CliError::Service {
         role: "gateway",
         message: chain_of(&error),
@@ -237,6 +237,7 @@ fn addresses(setting: &'static str, given: Option<&[String]>) -> Result<Vec<Pubk
 fn gateway_options(
     home: &Home,
     settings: &Settings,
+    supervision: Supervision,
 ) -> Result<chainference_gateway::Options, CliError> {
     let given = &settings.gateway;
     let vault_owner = match &given.vault_owner {
@@ -269,6 +270,8 @@ fn gateway_options(
     options.allow_private_endpoints =
         given.allow_private_endpoints.unwrap_or(settings.embedded_chain());
     options.store_responses = given.store_responses.unwrap_or(false);
+    options.upstreams = given.upstream.iter().map(|upstream| upstream.options()).collect();
+    options.market = settings.market(supervision.supervised);
     Ok(options)
 }
 

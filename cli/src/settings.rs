@@ -19,9 +19,11 @@ use crate::{error::CliError, home::Home};
 mod engine;
 mod mistake;
 mod model;
+mod upstream;
 
 pub use engine::EngineSettings;
 pub use model::ModelSetting;
+pub use upstream::UpstreamSetting;
 
 const LAMPORTS_PER_SOL: u64 = 1_000_000_000;
 
@@ -83,6 +85,14 @@ pub struct GatewaySettings {
     #[arg(long, env = "CHAINFERENCE_GATEWAY_LISTEN", value_name = "ADDR:PORT")]
     #[serde(rename = "listen")]
     pub gateway_listen: Option<SocketAddr>,
+    /// Server of your own that speaks OpenAI's API (llama-server, vLLM, …), asked first and for nothing (repeatable)
+    #[arg(long, env = "CHAINFERENCE_UPSTREAM", value_name = "URL", value_delimiter = ',')]
+    #[serde(deserialize_with = "upstream::one_or_many", skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "upstream::schema")]
+    pub upstream: Vec<UpstreamSetting>,
+    /// Serve the market's models, too [default: true; false where there is an --upstream and no --rpc-url]
+    #[arg(long, env = "CHAINFERENCE_GATEWAY_MARKET", value_name = "BOOL")]
+    pub market: Option<bool>,
     /// Address of the cold key whose vault pays [default: this home's wallet]
     #[arg(long, env = "CHAINFERENCE_VAULT_OWNER", value_name = "ADDRESS")]
     pub vault_owner: Option<String>,
@@ -273,6 +283,11 @@ impl Settings {
         self.chain.rpc_url.is_none()
     }
 
+    /// Whether a gateway serves the market, `supervised` by `up`, which has one, or not.
+    pub fn market(&self, supervised: bool) -> bool {
+        self.gateway.market(supervised || !self.embedded_chain())
+    }
+
     pub fn endpoints(&self) -> Result<Endpoints, CliError> {
         let chain = &self.chain;
         match &chain.rpc_url {
@@ -305,6 +320,10 @@ impl ChainSettings {
 impl GatewaySettings {
     pub fn listen(&self) -> SocketAddr {
         self.gateway_listen.unwrap_or(loopback(7070))
+    }
+    /// Whether the market is served where nobody says so: one with upstreams needs a chain to be named.
+    fn market(&self, has_chain: bool) -> bool {
+        self.market.unwrap_or(has_chain || self.upstream.is_empty())
     }
 }
 
@@ -440,10 +459,34 @@ mod tests {
                 allow_client: Some(vec!["a".into(), "b".into()]),
                 ..Default::default()
             },
+            gateway: GatewaySettings {
+                upstream: vec!["http://a:1/v1".parse().expect("a URL")],
+                ..Default::default()
+            },
             ..Default::default()
         };
         let text = toml::to_string(&settings).expect("serialised");
         assert_eq!(Settings::default().load(file(&text).path(), true).expect("read"), settings);
+    }
+
+    #[test]
+    fn a_gateway_with_upstreams_serves_the_market_only_where_a_chain_is_named() {
+        let settings = |upstream: &[&str], market, rpc_url: Option<&str>| Settings {
+            chain: ChainSettings { rpc_url: rpc_url.map(str::to_owned), ..Default::default() },
+            gateway: GatewaySettings {
+                upstream: upstream.iter().map(|url| url.parse().expect("a URL")).collect(),
+                market,
+                ..Default::default()
+            },
+            ..Default::default()
+        };
+        let own = &["http://a:1/v1"][..];
+        assert!(settings(&[], None, None).market(false));
+        assert!(!settings(own, None, None).market(false));
+        assert!(settings(own, None, None).market(true), "`up` brings a chain");
+        assert!(settings(own, None, Some("http://a")).market(false));
+        assert!(settings(own, Some(true), None).market(false));
+        assert!(!settings(&[], Some(false), Some("http://a")).market(true));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::{io, net::SocketAddr, path::PathBuf};
 
 use thiserror::Error;
 
-use crate::{keys::KeyError, ledger::LedgerError};
+use crate::{keys::KeyError, ledger::LedgerError, upstream::SettingError};
 
 /// An error that ends the gateway. Each says what to look at.
 #[derive(Debug, Error)]
@@ -19,6 +19,8 @@ pub enum GatewayError {
     Ledger(#[from] LedgerError),
     #[error("the HTTP client for workers can't be set up: {0}")]
     Http(#[from] reqwest::Error),
+    #[error(transparent)]
+    Upstream(#[from] SettingError),
     #[error("metrics can't be set up: {0}")]
     Metrics(#[from] metrics_exporter_prometheus::BuildError),
 }

@@ -26,6 +26,7 @@ mod routing;
 mod server;
 mod settlement;
 mod state;
+mod upstream;
 
 pub use access::model_pattern;
 pub use error::{GatewayError, GatewayError as Error};
@@ -36,6 +37,7 @@ pub use ledger::{
 };
 pub use options::Options;
 pub use settlement::Mode;
+pub use upstream::{UpstreamOptions, upstream_url};
 
 use std::{sync::Arc, time::Duration};
 
@@ -51,6 +53,7 @@ use crate::{
     routing::{Admission, Directory},
     settlement::{Parts, Settlement, Workers},
     state::App,
+    upstream::Upstreams,
 };
 
 /// Runs a gateway until `shutdown`, then lets calls end, books what they cost, and returns.
@@ -61,7 +64,8 @@ use crate::{
 /// [`GatewayError`], where it can't start.
 pub async fn run(options: Options, shutdown: CancellationToken) -> Result<(), GatewayError> {
     let default_key = Secret::load_or_create(&options.api_key_file)?;
-    let key = read_keypair(&options)?;
+    let key = if options.market { read_keypair(&options)? } else { Keypair::new() };
+    let upstreams = Upstreams::new(&options.upstreams)?;
     let address = options.listen;
     let listener = TcpListener::bind(address)
         .await
@@ -77,12 +81,19 @@ pub async fn run(options: Options, shutdown: CancellationToken) -> Result<(), Ga
     let background = CancellationToken::new();
     let settlement = assemble(&options, key, ledger, &background).await?;
     let services = TaskTracker::new();
-    services.spawn(settlement.clone().sweep_until(background.clone()));
-    services.spawn(settlement.clone().keep_ahead_until(background.clone()));
-    services.spawn(settlement.clone().watch_balance_until(background.clone()));
+    if options.market {
+        services.spawn(settlement.clone().sweep_until(background.clone()));
+        services.spawn(settlement.clone().keep_ahead_until(background.clone()));
+        services.spawn(settlement.clone().watch_balance_until(background.clone()));
+    }
+    if !upstreams.is_empty() {
+        upstreams.refresh().await;
+        services.spawn(upstreams.clone().watch_until(background.clone()));
+    }
     let sockets = TaskTracker::new();
     let app = App {
         settlement: settlement.clone(),
+        upstreams,
         access: Access::new(settlement.ledger.clone()),
         repeats: Repeats::new(settlement.ledger.clone()),
         permits: Arc::new(Semaphore::new(options.concurrency_max)),
@@ -114,7 +125,11 @@ async fn assemble(
         heartbeat_age_s_max: options.heartbeat_age_s_max,
         allow_private_endpoints: options.allow_private_endpoints,
     };
-    let directory = Directory::start(chain.clone(), admission, background.clone()).await;
+    let directory = if options.market {
+        Directory::start(chain.clone(), admission, background.clone()).await
+    } else {
+        Directory::closed()
+    };
     let workers = Workers::new(options.allow_private_endpoints)?;
     Ok(Settlement::new(Parts {
         chain,

@@ -32,6 +32,15 @@ pub const WORKER_CONNECT_DEADLINE: Duration = Duration::from_secs(2);
 /// The longest event that a worker may send, so that none can fill the memory.
 pub const FRAME_BYTES_MAX: usize = 256 * 1024;
 
+/// A connection to an upstream that is unused for so long is not used again: it is about to be hung up on.
+pub const UPSTREAM_IDLE: Duration = Duration::from_secs(4);
+/// The longest answer of an upstream that is not streamed.
+pub const UPSTREAM_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// How often upstreams are asked what they serve …
+pub const UPSTREAM_INTERVAL: Duration = Duration::from_secs(10);
+/// … and while one is away.
+pub const UPSTREAM_AWAY_INTERVAL: Duration = Duration::from_secs(1);
+
 /// Workers that one call is tried on before its failure is the client's.
 pub const ATTEMPTS_MAX: usize = 3;
 pub const STOP_SEQUENCES_MAX: usize = 4;

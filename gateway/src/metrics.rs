@@ -28,6 +28,8 @@ const VAULT_FREE: &str = "chainference_gateway_vault_free_lamports";
 const VAULT_RESERVED: &str = "chainference_gateway_vault_reserved_lamports";
 const READY: &str = "chainference_gateway_jobs_ready";
 const SESSIONS: &str = "chainference_gateway_sessions_open";
+const UPSTREAM_UP: &str = "chainference_gateway_upstream_up";
+const UPSTREAM_FAILURES: &str = "chainference_gateway_upstream_failures_total";
 const OWN_KEY: &str = "chainference_gateway_key_lamports";
 
 #[derive(Clone, Copy, Debug)]
@@ -63,7 +65,7 @@ const TOKEN_COUNTS: &[f64] = &[
 ];
 
 /// All there is: name, kind, what it tells.
-const METRICS: [(&str, Kind, &str); 17] = [
+const METRICS: [(&str, Kind, &str); 19] = [
     (DURATION, Kind::Histogram(DURATIONS), "Time from a call's arrival to its end"),
     (FIRST_TOKEN, Kind::Histogram(FIRST_TOKENS), "Time from a call's arrival to its first token"),
     (PER_TOKEN, Kind::Histogram(PER_TOKENS), "Time for each token after the first, by call"),
@@ -81,6 +83,8 @@ const METRICS: [(&str, Kind, &str); 17] = [
     (READY, Kind::Gauge, "Locked jobs that wait for a call"),
     (SESSIONS, Kind::Gauge, "Jobs that are shared among calls and take more"),
     (OWN_KEY, Kind::Gauge, "Lamports of the gateway's own key, which pays fees and lends rent"),
+    (UPSTREAM_UP, Kind::Gauge, "Whether an upstream answered when it was last looked at"),
+    (UPSTREAM_FAILURES, Kind::Counter, "Calls that an upstream failed on"),
 ];
 
 /// The process's recorder: a process has one, however many gateways run in it.
@@ -115,17 +119,20 @@ pub fn recorder() -> Result<PrometheusHandle, BuildError> {
 
 /// What the conventions want to know of a call. `model` is the market's id: a label made of what
 /// clients write could be made to fill the memory.
-fn labels(task: &Task, model: &str) -> Vec<Label> {
-    let operation = match task {
-        Task::Chat(_) => "chat",
-        Task::Complete(_) => "text_completion",
-        Task::Embed(_) => "embeddings",
-    };
+fn labels(operation: &'static str, model: &str) -> Vec<Label> {
     vec![
         Label::from_static_parts("gen_ai_operation_name", operation),
         Label::from_static_parts("gen_ai_provider_name", "chainference"),
         Label::new("gen_ai_request_model", model.to_owned()),
     ]
+}
+
+fn operation(task: &Task) -> &'static str {
+    match task {
+        Task::Chat(_) => "chat",
+        Task::Complete(_) => "text_completion",
+        Task::Embed(_) => "embeddings",
+    }
 }
 
 pub fn call_ended(status: &'static str) {
@@ -138,7 +145,18 @@ pub fn refused(code: &'static str) {
 
 /// A call that a worker served has ended, after `elapsed`; `first` was when its first token came.
 pub fn served(task: &Task, model: &str, end: &CallEnd, first: Option<Duration>, elapsed: Duration) {
-    let labels = labels(task, model);
+    served_as(operation(task), model, end, first, elapsed);
+}
+
+/// The same of a call that is known by its operation alone.
+pub fn served_as(
+    operation: &'static str,
+    model: &str,
+    end: &CallEnd,
+    first: Option<Duration>,
+    elapsed: Duration,
+) {
+    let labels = labels(operation, model);
     for (kind, tokens) in [("input", end.tokens_in), ("output", end.tokens_out)] {
         let mut labels = labels.clone();
         labels.push(Label::from_static_parts("gen_ai_token_type", kind));
@@ -158,7 +176,11 @@ pub fn served(task: &Task, model: &str, end: &CallEnd, first: Option<Duration>, 
 }
 
 pub fn first_token(task: &Task, model: &str, elapsed: Duration) {
-    histogram!(FIRST_TOKEN, labels(task, model)).record(elapsed);
+    first_token_as(operation(task), model, elapsed);
+}
+
+pub fn first_token_as(operation: &'static str, model: &str, elapsed: Duration) {
+    histogram!(FIRST_TOKEN, labels(operation, model)).record(elapsed);
 }
 
 pub fn overhead(elapsed: Duration) {
@@ -188,6 +210,15 @@ pub fn vault(free: u64, reserved: u64) {
 pub fn ahead(ready: usize, sessions: usize) {
     gauge!(READY).set(ready as f64);
     gauge!(SESSIONS).set(sessions as f64);
+}
+
+/// `name` is an upstream's: there are only as many as an operator has named.
+pub fn upstream_up(name: &str, up: bool) {
+    gauge!(UPSTREAM_UP, "upstream" => name.to_owned()).set(f64::from(u8::from(up)));
+}
+
+pub fn upstream_failed(name: &str) {
+    counter!(UPSTREAM_FAILURES, "upstream" => name.to_owned()).increment(1);
 }
 
 pub fn own_key(held: Lamports) {

@@ -7,7 +7,7 @@ use std::{
 
 use chainference_chain::{Commitment, Endpoints, Lamports, Pubkey};
 
-use crate::settlement::Mode;
+use crate::{settlement::Mode, upstream::UpstreamOptions};
 
 /// A gateway's settings. [`Options::new`] gives the defaults.
 #[derive(Clone, Debug)]
@@ -46,6 +46,10 @@ pub struct Options {
     pub ahead_max: Lamports,
     /// Whether workers on private addresses are called: for an embedded chain, and for tests.
     pub allow_private_endpoints: bool,
+    /// Servers of the operator's own, which are asked first and cost nothing.
+    pub upstreams: Vec<UpstreamOptions>,
+    /// Whether the market's models are served, too. Without it the chain is never asked, and no vault or key of one needed.
+    pub market: bool,
 }
 
 impl Options {
@@ -76,6 +80,8 @@ impl Options {
             fees_matter: true,
             ahead_max: Lamports(1_000_000_000),
             allow_private_endpoints: false,
+            upstreams: Vec::new(),
+            market: true,
         }
     }
 }

@@ -6,12 +6,16 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
-use crate::{access::Access, openai::Responses, repeats::Repeats, settlement::Settlement};
+use crate::{
+    access::Access, openai::Responses, repeats::Repeats, settlement::Settlement,
+    upstream::Upstreams,
+};
 
 /// The gateway's parts. Cheap to clone.
 #[derive(Clone)]
 pub struct App {
     pub settlement: Settlement,
+    pub upstreams: Upstreams,
     pub access: Access,
     /// Answers to requests with an `Idempotency-Key`.
     pub repeats: Repeats,

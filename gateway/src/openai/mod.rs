@@ -15,20 +15,22 @@ mod prompts;
 mod read;
 mod refused;
 mod response;
+mod sent;
 mod usage;
 
 pub use answers::Answers;
 #[cfg(test)]
 pub use call::Style;
 pub use call::{Call, Events, Form, StreamEvent};
+#[cfg(test)]
 pub use chat::parse_chat;
-pub use completion::parse_completion;
 pub use described::schemas;
-pub use embedding::{EmbeddingCall, embeddings, parse_embedding};
+pub use embedding::{EmbeddingCall, Encoding, embeddings, parse_embedding};
 pub use error::ApiError;
 pub use messages::{error_shape, parse_count, parse_message};
 pub use read::RequestError;
 pub use response::{OwnResponses, Responses, parse_response};
+pub use sent::{Sent, Shape};
 pub use usage::{Facts, InputUsage, Settlement, Tokens, Usage};
 
 #[cfg(test)]

@@ -45,9 +45,10 @@ pub struct Tokens {
 /// The extension that OpenAI has no word for.
 #[derive(Clone, Debug, Serialize)]
 pub struct Settlement {
-    /// Address of the job that pays for this call.
+    /// Address of the job that pays for this call; empty where none does.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub job: String,
-    /// Address of the worker's record.
+    /// Address of the worker's record, or `upstream` and its name.
     pub worker: String,
     pub cost_lamports: u64,
     /// Time that the gateway and the chain added before the worker got the call.

@@ -14,7 +14,7 @@ use super::call::{self, RouteError};
 use crate::{
     access::Caller,
     middleware::Heir,
-    openai::{ApiError, parse_chat},
+    openai::{ApiError, Shape},
     state::App,
 };
 
@@ -24,9 +24,7 @@ pub async fn create(
     request: Request,
 ) -> Result<Response, RouteError> {
     let body = call::read(&app, request.into_body()).await?;
-    let parsed = parse_chat(&body)?;
-    drop(body);
-    call::answer(&app, caller, parsed).await
+    call::answer_sent(&app, caller, Shape::Chat, body).await
 }
 
 pub async fn socket(
@@ -41,7 +39,7 @@ pub async fn socket(
     let mut response = upgrade.on_upgrade(async move |socket| {
         // The places that the request has taken are the socket's until its end.
         let _held = (held.recv().await, open);
-        call::serve_socket(app, caller, socket, |body| Ok(parse_chat(body)?)).await;
+        call::serve_socket(app, caller, socket, Shape::Chat).await;
     });
     response.extensions_mut().insert(Heir(heir));
     Ok(response)

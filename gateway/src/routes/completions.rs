@@ -6,7 +6,7 @@ use axum::{
 };
 
 use super::call::{self, RouteError};
-use crate::{access::Caller, openai::parse_completion, state::App};
+use crate::{access::Caller, openai::Shape, state::App};
 
 pub async fn create(
     State(app): State<App>,
@@ -14,7 +14,5 @@ pub async fn create(
     request: Request,
 ) -> Result<Response, RouteError> {
     let body = call::read(&app, request.into_body()).await?;
-    let parsed = parse_completion(&body)?;
-    drop(body);
-    call::answer(&app, caller, parsed).await
+    call::answer_sent(&app, caller, Shape::Completion, body).await
 }

@@ -19,9 +19,15 @@ pub async fn create(
     request: Request,
 ) -> Result<Response, RouteError> {
     let body = call::read(&app, request.into_body()).await?;
-    let EmbeddingCall { request, inputs, encoding } = parse_embedding(&body)?;
+    let (mut answer, inputs, encoding) = match call::begin_embedding(&app, &caller, &body)? {
+        Some(begun) => begun,
+        None => {
+            let EmbeddingCall { request, inputs, encoding } = parse_embedding(&body)?;
+            let id = call::new_id("embd-");
+            (app.settlement.call(caller, id, request, false), inputs, encoding)
+        }
+    };
     drop(body);
-    let mut answer = app.settlement.call(caller, call::new_id("embd-"), request, false);
     let mut vectors = vec![Vec::new(); inputs];
     let (started, ended) = call::collect(&mut answer, "input", |event| {
         // A worker that leaves one out, or sends one twice, has failed before this.

@@ -1,6 +1,8 @@
 //! `GET /health`: the process answers. `GET /ready`: a call would be served. `GET /metrics`,
 //! `GET /openapi.json`.
 
+use std::collections::BTreeMap;
+
 use axum::{
     Json,
     extract::State,
@@ -29,11 +31,21 @@ pub async fn ready(State(app): State<App>) -> Response {
         Ok(_) => Ok(()),
         Err(reason) => Err(reason.clone()),
     };
-    let ready = chain.is_ok() && worker.is_ok() && ledger.is_ok();
+    let has_market = !app.settlement.directory.is_closed();
+    let market = has_market && chain.is_ok() && worker.is_ok();
+    let serves = market || app.upstreams.states().any(|(_, trouble)| trouble.is_none());
+    let ready = serves && ledger.is_ok();
     let word = |part: Result<(), String>| part.map_or_else(|reason| reason, |()| "ok".to_owned());
-    let body = json!({
-        "ready": ready, "chain": word(chain), "worker": word(worker), "ledger": word(ledger),
-    });
+    let mut body = json!({"ready": ready, "ledger": word(ledger)});
+    if has_market {
+        body["chain"] = word(chain).into();
+        body["worker"] = word(worker).into();
+    }
+    if !app.upstreams.is_empty() {
+        let states = app.upstreams.states();
+        let words = states.map(|(name, trouble)| (name, word(trouble.map_or(Ok(()), Err))));
+        body["upstreams"] = json!(words.collect::<BTreeMap<_, _>>());
+    }
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(body)).into_response()
 }

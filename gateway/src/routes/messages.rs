@@ -11,7 +11,7 @@ use super::call::{self, RouteError};
 use crate::{
     access::Caller,
     openai::{parse_count, parse_message},
-    settlement::{CallError, Failure},
+    settlement::{CallError, Failure, tokens_in_at_most},
     state::App,
 };
 
@@ -46,8 +46,10 @@ pub async fn count_tokens(
 ) -> Result<Json<Count>, RouteError> {
     let body = call::read(&app, request.into_body()).await?;
     let parsed = parse_count(&body)?;
-    let input_tokens =
-        app.settlement.tokens_in_at_most(&parsed, caller.models()).map_err(failed)?;
+    let input_tokens = match app.upstreams.find(&parsed.model) {
+        Some(served) if caller.models().allows(served.id()) => tokens_in_at_most(&parsed),
+        _ => app.settlement.tokens_in_at_most(&parsed, caller.models()).map_err(failed)?,
+    };
     Ok(Json(Count { input_tokens, chainference: Precision { input_tokens: "upper_bound" } }))
 }
 

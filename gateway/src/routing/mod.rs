@@ -7,6 +7,7 @@ pub mod egress;
 mod name;
 mod needs;
 
+pub use breaker::Breaker;
 pub use candidate::{Admission, Candidate};
 pub use needs::{lacking, needs};
 
@@ -18,7 +19,6 @@ use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::{access::ModelList, clock::ChainTime, limits};
-use breaker::Breaker;
 
 /// What the chain said when it was last asked.
 #[derive(Clone, Debug)]
@@ -50,6 +50,8 @@ pub enum NoCandidate {
 #[derive(Clone)]
 pub struct Directory {
     latest: watch::Receiver<Latest>,
+    /// There is no market to read of.
+    closed: bool,
     breaker: Arc<Mutex<Breaker<Pubkey>>>,
     started: Instant,
 }
@@ -73,7 +75,25 @@ impl Directory {
         };
         let (sender, latest) = watch::channel(latest);
         tokio::spawn(keep_fresh(chain, admission, sender, stop));
-        Self { latest, breaker: Arc::default(), started: Instant::now() }
+        Self { latest, closed: false, breaker: Arc::default(), started: Instant::now() }
+    }
+
+    /// One without a market: nobody ever offers anything, and no chain is asked.
+    pub fn closed() -> Self {
+        let nothing = Snapshot {
+            candidates: Vec::new(),
+            known_models: Vec::new(),
+            time: ChainTime { slot: 0, unix_s: 0 },
+            paused: false,
+            read_at: Instant::now(),
+        };
+        let latest = Latest { known: Some(Arc::new(nothing)), trouble: None };
+        let (_, latest) = watch::channel(latest);
+        Self { latest, closed: true, breaker: Arc::default(), started: Instant::now() }
+    }
+
+    pub fn is_closed(&self) -> bool {
+        self.closed
     }
 
     /// # Errors
@@ -82,7 +102,7 @@ impl Directory {
         let latest = self.latest.borrow();
         let trouble = latest.trouble.as_deref().unwrap_or("it has not answered for a while");
         // The last good snapshot serves until it is too old.
-        let known = latest.known.as_ref().filter(|known| !known.is_old());
+        let known = latest.known.as_ref().filter(|known| self.closed || !known.is_old());
         known.cloned().ok_or_else(|| trouble.to_owned())
     }
 

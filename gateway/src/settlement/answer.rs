@@ -14,6 +14,7 @@ use chainference_protocol::{Delta, FinishReason};
 use tokio::sync::mpsc;
 
 use super::CallError;
+use crate::upstream::{Direct, Turn};
 
 /// What a call tells whoever answers the client.
 pub enum Event {
@@ -54,7 +55,9 @@ impl fmt::Debug for Event {
 
 #[derive(Clone, Debug)]
 pub struct Started {
+    /// Empty where no job pays for it.
     pub job: String,
+    /// Its record's address, or `upstream` and a name.
     pub worker: String,
     /// The model's id in the market.
     pub model: String,
@@ -83,22 +86,43 @@ pub struct Failure {
 
 /// The answer as it comes. Dropping it ends the call: only what was taken from it is paid.
 #[derive(Debug)]
-pub struct Answer {
-    events: mpsc::Receiver<Event>,
-    delivered: Arc<AtomicU64>,
+pub struct Answer(Source);
+
+/// Where an answer comes from.
+#[derive(Debug)]
+enum Source {
+    /// A worker in the market.
+    Market { events: mpsc::Receiver<Event>, delivered: Arc<AtomicU64> },
+    /// An upstream, which costs nothing.
+    Upstream(Direct),
 }
 
 impl Answer {
     pub(super) fn new(events: mpsc::Receiver<Event>, delivered: Arc<AtomicU64>) -> Self {
-        Self { events, delivered }
+        Self(Source::Market { events, delivered })
+    }
+
+    pub fn direct(direct: Direct) -> Self {
+        Self(Source::Upstream(direct))
     }
 
     /// The next event. Its tokens count as delivered from now on.
     pub async fn next(&mut self) -> Option<Event> {
-        let event = self.events.recv().await;
-        if let Some(Event::Delta(delta)) = &event {
-            self.delivered.fetch_add(delta.tokens.len() as u64, Ordering::Relaxed);
+        loop {
+            match &mut self.0 {
+                Source::Market { events, delivered } => {
+                    let event = events.recv().await;
+                    if let Some(Event::Delta(delta)) = &event {
+                        delivered.fetch_add(delta.tokens.len() as u64, Ordering::Relaxed);
+                    }
+                    return event;
+                }
+                Source::Upstream(direct) => match direct.next().await {
+                    Turn::Event(event) => return Some(event),
+                    Turn::Market(answer) => *self = answer,
+                    Turn::Over => return None,
+                },
+            }
         }
-        event
     }
 }

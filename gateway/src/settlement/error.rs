@@ -10,8 +10,9 @@ use super::{meter::MeterError, pieces::PieceError};
 use crate::{
     access::Refusal,
     ledger::LedgerError,
-    openai::ApiError,
+    openai::{ApiError, RequestError},
     routing::{NoCandidate, lacking},
+    upstream::UpstreamError,
 };
 
 /// A call's failure. What is told outside is in [`CallError::to_api`]; `Display` is for the log.
@@ -65,6 +66,13 @@ pub enum CallError {
     TooLong,
     #[error("the gateway is shutting down")]
     ShuttingDown,
+    #[error("this gateway has no market")]
+    NoMarket,
+    #[error(transparent)]
+    Upstream(#[from] UpstreamError),
+    /// An upstream failed on it, and this is why.
+    #[error(transparent)]
+    Request(#[from] RequestError),
 }
 
 impl CallError {
@@ -132,7 +140,7 @@ impl CallError {
         };
         match self {
             Self::UnknownModel { model } => {
-                ApiError::invalid(format!("The model '{model}' does not exist in this market."))
+                ApiError::invalid(format!("The model '{model}' does not exist here."))
                     .status(StatusCode::NOT_FOUND)
                     .code("model_not_found")
                     .param("model")
@@ -161,6 +169,12 @@ impl CallError {
                 ApiError::new(StatusCode::GATEWAY_TIMEOUT, "timeout_error", message).code("timeout")
             }
             Self::ShuttingDown => unavailable("shutting_down", format!("{self}.")),
+            Self::NoMarket => {
+                let message = "This gateway has no market: it serves its upstreams' models, which cost nothing.";
+                ApiError::invalid(message).status(StatusCode::NOT_FOUND).code("no_market")
+            }
+            Self::Upstream(error) => error.to_api(),
+            Self::Request(error) => ApiError::invalid(error.to_string()),
             Self::Random => ApiError::internal("The gateway failed on this request."),
             Self::Refused(_)
             | Self::Price(_)

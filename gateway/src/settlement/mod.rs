@@ -23,6 +23,7 @@ mod printed;
 mod receipts;
 mod relay;
 mod session;
+mod sse;
 mod stake;
 mod sweeper;
 mod tending;
@@ -34,6 +35,8 @@ mod worker;
 pub use answer::{Answer, Ended, Event, Failure, Started};
 pub use error::CallError;
 pub use mode::{Mode, Way};
+pub use pieces::{Pieces, Text};
+pub use sse::EventReader;
 pub use worker::Workers;
 
 use std::sync::Arc;
@@ -137,14 +140,17 @@ impl Settlement {
         let needs = needs(&request.task);
         let candidate = self.directory.pick(&request.model, needs, &[], models);
         candidate.map_err(|why| CallError::nobody(&request.model, why))?;
-        Ok(stake::bounds(&request.task, u32::MAX).tokens_in)
+        Ok(tokens_in_at_most(request))
     }
 
     /// The vault's balance, as the client may use it.
     ///
     /// # Errors
-    /// [`CallError::ChainAway`], [`CallError::NoVault`]
+    /// [`CallError::ChainAway`], [`CallError::NoVault`], [`CallError::NoMarket`]
     pub async fn balance(&self) -> Result<Balance, CallError> {
+        if self.directory.is_closed() {
+            return Err(CallError::NoMarket);
+        }
         let (vault, held) =
             tokio::try_join!(self.chain.vault(&self.vault), self.chain.balance(&self.vault))?;
         let address = self.vault.to_string();
@@ -158,6 +164,11 @@ impl Settlement {
             low_below_lamports: self.low_balance.0,
         })
     }
+}
+
+/// The most tokens that a call's prompt has, whoever serves it.
+pub fn tokens_in_at_most(request: &CallRequest) -> u64 {
+    stake::bounds(&request.task, u32::MAX).tokens_in
 }
 
 /// A vault's money.

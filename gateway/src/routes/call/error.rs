@@ -31,7 +31,10 @@ pub enum RouteError {
 
 impl RouteError {
     pub fn call(failure: Failure, input: &'static str) -> Self {
-        Self::Call { error: failure.error, costs: failure.costs, input }
+        match failure.error {
+            CallError::Request(error) => Self::Request(error),
+            error => Self::Call { error, costs: failure.costs, input },
+        }
     }
 
     pub fn to_api(&self) -> ApiError {

@@ -1,5 +1,6 @@
 //! What the endpoints that call a model share: a body in, an answer out, whole or streamed.
 
+mod direct;
 mod error;
 mod socket;
 mod stream;
@@ -9,7 +10,6 @@ use axum::{
     http::{HeaderMap, HeaderName, HeaderValue, header},
     response::{IntoResponse, Response},
 };
-use chainference_protocol::CallRequest;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use tokio::time::timeout;
 
@@ -17,10 +17,11 @@ use crate::{
     access::Caller,
     clock::now_unix_s,
     limits,
-    openai::{Answers, Call, Facts, Form, Settlement, Tokens, Usage},
+    openai::{Answers, Call, Facts, Form, Settlement, Shape, Tokens, Usage},
     settlement::{Answer, Ended, Event, Started},
     state::App,
 };
+pub use direct::begin_embedding;
 pub use error::RouteError;
 pub use socket::serve as serve_socket;
 use stream::{Heard, Rendering, hear};
@@ -46,18 +47,68 @@ pub fn new_id(prefix: &str) -> String {
     format!("{prefix}{:032x}", rand::random::<u128>())
 }
 
+/// A call that was begun, and how its answer is told.
+struct Begun {
+    answer: Answer,
+    facts: Facts,
+    form: Form,
+    stream: bool,
+}
+
+impl Begun {
+    async fn respond(self) -> Result<Response, RouteError> {
+        let Self { answer, facts, form, stream } = self;
+        if stream { streamed(answer, facts, form).await } else { whole(answer, facts, form).await }
+    }
+}
+
+/// Makes the call that a body asks for and answers in its shape.
+pub async fn answer_sent(
+    app: &App,
+    caller: Caller,
+    shape: Shape,
+    body: Bytes,
+) -> Result<Response, RouteError> {
+    begin_sent(app, caller, shape, body, None)?.respond().await
+}
+
 /// Makes the call and answers in the form that it asks for.
 pub async fn answer(app: &App, caller: Caller, call: Call) -> Result<Response, RouteError> {
+    let begun = match direct::begin_written(app, &caller, &call)? {
+        Some(begun) => begun,
+        None => begin(app, caller, call),
+    };
+    begun.respond().await
+}
+
+/// `stream` is what the client's connection asks for, where it says so itself.
+fn begin_sent(
+    app: &App,
+    caller: Caller,
+    shape: Shape,
+    body: Bytes,
+    stream: Option<bool>,
+) -> Result<Begun, RouteError> {
+    if let Some(begun) = direct::begin(app, &caller, shape, &body, stream)? {
+        return Ok(begun);
+    }
+    let call = shape.parse(&body)?;
+    let stream = stream.unwrap_or(call.stream);
+    Ok(begin(app, caller, Call { stream, ..call }))
+}
+
+/// Begins a call in the market.
+fn begin(app: &App, caller: Caller, call: Call) -> Begun {
     let Call { request, stream, form } = call;
-    let facts = facts(&form, &request);
+    let facts = facts(&form, &request.model);
     let answer = app.settlement.call(caller, facts.id.clone(), request, stream);
-    if stream { streamed(answer, facts, form).await } else { whole(answer, facts, form).await }
+    Begun { answer, facts, form, stream }
 }
 
 /// A new call's.
-fn facts(form: &Form, request: &CallRequest) -> Facts {
+fn facts(form: &Form, model: &str) -> Facts {
     let id = new_id(form.style.id_prefix());
-    Facts { id, created_unix_s: now_unix_s(), model: request.model.clone() }
+    Facts { id, created_unix_s: now_unix_s(), model: model.to_owned() }
 }
 
 /// Waits for the whole answer.
@@ -146,7 +197,10 @@ pub fn settlement(started: &Started, ended: &Ended) -> Settlement {
 
 fn tell(headers: &mut HeaderMap, started: &Started) {
     for (name, value) in [(JOB, &started.job), (WORKER, &started.worker)] {
-        if let Ok(value) = HeaderValue::from_str(value) {
+        // No job pays for what costs nothing.
+        if let Ok(value) = HeaderValue::from_str(value)
+            && !value.is_empty()
+        {
             headers.insert(name, value);
         }
     }

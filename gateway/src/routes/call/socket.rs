@@ -8,22 +8,17 @@ use axum::{
 use tokio::time::timeout;
 
 use super::{
+    Begun, begin_sent,
     error::RouteError,
-    facts,
     stream::{End, Piece, Rendering, hear},
 };
-use crate::{access::Caller, limits, openai::Call, state::App};
+use crate::{access::Caller, limits, openai::Shape, state::App};
 
-/// Serves one call on a socket: `parse` reads its first message.
-pub async fn serve(
-    app: App,
-    caller: Caller,
-    mut socket: WebSocket,
-    parse: impl Fn(&[u8]) -> Result<Call, RouteError>,
-) {
+/// Serves one call on a socket, which its first message asks for.
+pub async fn serve(app: App, caller: Caller, mut socket: WebSocket, shape: Shape) {
     let Some(asked) = first(&mut socket, app.body_bytes_max).await else { return };
-    let code = match asked.and_then(|body| parse(&body)) {
-        Ok(call) => answer(&app, caller, &mut socket, call).await,
+    let code = match asked.and_then(|body| begin_sent(&app, caller, shape, body, Some(true))) {
+        Ok(begun) => answer(&mut socket, begun).await,
         Err(error) => refuse(&mut socket, &error).await,
     };
     // A client that has left needs no goodbye.
@@ -57,10 +52,8 @@ async fn refuse(socket: &mut WebSocket, error: &RouteError) -> Option<u16> {
 
 /// Answers until the end, and gives what to close with; `None` where the client has left, and with
 /// it the call ends.
-async fn answer(app: &App, caller: Caller, socket: &mut WebSocket, call: Call) -> Option<u16> {
-    let Call { request, form, .. } = call;
-    let facts = facts(&form, &request);
-    let mut answer = app.settlement.call(caller, facts.id.clone(), request, true);
+async fn answer(socket: &mut WebSocket, begun: Begun) -> Option<u16> {
+    let Begun { mut answer, facts, form, .. } = begun;
     let mut rendering = Rendering::new(facts, form);
     loop {
         while let Some(piece) = rendering.pop() {

@@ -19,3 +19,4 @@ mod rpc;
 mod schemas;
 mod sockets;
 mod tools;
+mod upstreams;

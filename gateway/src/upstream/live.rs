@@ -1,0 +1,94 @@
+//! A call on an upstream, from its arrival until nothing more of it will reach the client. What is to be noted of it is
+//! noted when this is dropped, however that comes about.
+
+use std::{sync::Arc, time::Duration};
+
+use chainference_market::Totals;
+use tokio::time::Instant;
+
+use super::{Place, models::Listed};
+use crate::{access::Caller, ledger::CallEnd, metrics, openai::Shape};
+
+pub(super) struct Live {
+    pub caller: Caller,
+    pub shape: Shape,
+    pub model: Arc<Listed>,
+    pub began: Instant,
+    /// Of the key's tokens a minute: those that were taken for it.
+    pub tokens: u64,
+    /// Its place on the upstream that serves it.
+    pub place: Option<Place>,
+    /// When its first piece came, since its arrival.
+    first: Option<Duration>,
+    used: Totals,
+    status: &'static str,
+}
+
+impl Live {
+    pub fn new(caller: Caller, shape: Shape, model: Arc<Listed>, tokens: u64) -> Self {
+        Self {
+            caller,
+            shape,
+            model,
+            began: Instant::now(),
+            tokens,
+            place: None,
+            first: None,
+            used: Totals::ZERO,
+            status: "abandoned",
+        }
+    }
+
+    pub fn first_piece(&mut self) {
+        let elapsed = self.began.elapsed();
+        self.first = Some(elapsed);
+        metrics::first_token_as(operation(self.shape), &self.model.id, elapsed);
+    }
+
+    pub fn used(&mut self, used: Totals) {
+        self.used = used;
+    }
+
+    pub fn completed(&mut self) {
+        self.status = "completed";
+    }
+
+    pub fn failed(&mut self) {
+        self.status = "failed";
+    }
+
+    /// No upstream serves it: it holds nothing any more.
+    pub fn give_back(&mut self) {
+        self.place = None;
+        self.caller.correct_tokens(std::mem::take(&mut self.tokens), 0);
+    }
+
+    /// The market takes the call over, and notes itself what becomes of it.
+    pub fn hand_over(mut self) {
+        self.status = "";
+    }
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        let Totals { tokens_in, tokens_out } = self.used;
+        self.caller.correct_tokens(self.tokens, tokens_in.saturating_add(tokens_out));
+        if self.status.is_empty() {
+            return;
+        }
+        metrics::call_ended(self.status);
+        if self.first.is_some() {
+            let end = CallEnd { status: self.status, ..CallEnd::completed(self.used) };
+            let (operation, elapsed) = (operation(self.shape), self.began.elapsed());
+            metrics::served_as(operation, &self.model.id, &end, self.first, elapsed);
+        }
+    }
+}
+
+fn operation(shape: Shape) -> &'static str {
+    match shape {
+        Shape::Chat => "chat",
+        Shape::Completion => "text_completion",
+        Shape::Embedding => "embeddings",
+    }
+}

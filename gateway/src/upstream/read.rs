@@ -1,0 +1,447 @@
+//! From an upstream's answers and chunks to events. Pure.
+
+use std::collections::VecDeque;
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use chainference_market::{Lamports, Totals};
+use chainference_protocol::{Delta, FinishReason, ToolCallDelta};
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::{
+    error::{Said, Trouble},
+    tokens::Logprobs,
+};
+use crate::settlement::{Ended, Event, Pieces, Text};
+
+/// A chunk of a stream, or a whole answer: they differ in names only.
+#[derive(Deserialize)]
+struct Piece {
+    #[serde(default)]
+    choices: Vec<Choice>,
+    #[serde(default)]
+    usage: Option<Usage>,
+    #[serde(default)]
+    error: Option<Value>,
+}
+
+#[derive(Deserialize)]
+struct Choice {
+    #[serde(default)]
+    index: u32,
+    #[serde(default)]
+    delta: Option<Words>,
+    #[serde(default)]
+    message: Option<Words>,
+    #[serde(default)]
+    text: Option<String>,
+    #[serde(default)]
+    logprobs: Option<Logprobs>,
+    #[serde(default)]
+    finish_reason: Option<String>,
+    /// vLLM's: the stop text, or the id of the token that ended it.
+    #[serde(default)]
+    stop_reason: Option<Value>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Words {
+    content: Option<String>,
+    refusal: Option<String>,
+    reasoning_content: Option<String>,
+    reasoning: Option<String>,
+    tool_calls: Option<Vec<Call>>,
+}
+
+#[derive(Deserialize)]
+struct Call {
+    /// Whole answers have none: their calls stand in order.
+    #[serde(default)]
+    index: Option<u32>,
+    #[serde(default)]
+    id: Option<String>,
+    #[serde(default)]
+    function: Option<Function>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Function {
+    name: Option<String>,
+    arguments: Option<String>,
+}
+
+#[derive(Clone, Copy, Default, Deserialize)]
+#[serde(default)]
+struct Usage {
+    prompt_tokens: u64,
+    completion_tokens: u64,
+    prompt_tokens_details: Option<PromptDetails>,
+    completion_tokens_details: Option<CompletionDetails>,
+}
+
+#[derive(Clone, Copy, Default, Deserialize)]
+#[serde(default)]
+struct PromptDetails {
+    cached_tokens: Option<u64>,
+}
+
+#[derive(Clone, Copy, Default, Deserialize)]
+#[serde(default)]
+struct CompletionDetails {
+    reasoning_tokens: Option<u64>,
+}
+
+/// Reads one answer; knows what came before.
+#[derive(Debug)]
+pub(super) struct Reader {
+    pieces: Pieces,
+    /// Of each answer: the tool calls that have begun, by the numbers that the upstream gives them.
+    calls: Vec<Vec<u32>>,
+    /// Which answers have ended: some upstreams say so twice.
+    ended: Vec<bool>,
+    usage: Option<Usage>,
+    /// Pieces of text: about as many as tokens, where nobody counts.
+    told: u64,
+}
+
+impl std::fmt::Debug for Usage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} + {}", self.prompt_tokens, self.completion_tokens)
+    }
+}
+
+impl Reader {
+    pub fn of_texts(answers: usize) -> Self {
+        let texts = vec![Text::default(); answers];
+        let pieces = Pieces::Texts { answers: texts, tokens_max: u64::MAX };
+        let (calls, ended) = (vec![Vec::new(); answers], vec![false; answers]);
+        Self { pieces, calls, ended, usage: None, told: 0 }
+    }
+
+    pub fn of_vectors(inputs: usize) -> Self {
+        let pieces = Pieces::Vectors { came: vec![false; inputs], dimensions: None };
+        Self { pieces, calls: Vec::new(), ended: Vec::new(), usage: None, told: 0 }
+    }
+
+    /// Reads a chunk of a stream.
+    pub fn chunk(&mut self, data: &[u8], ready: &mut VecDeque<Event>) -> Result<(), Trouble> {
+        let piece: Piece = serde_json::from_slice(data).map_err(broken)?;
+        if let Some(error) = piece.error {
+            let said = Said::in_json(error).unwrap_or_default();
+            return Err(Trouble::Failed { status: 500, said });
+        }
+        self.usage = piece.usage.or(self.usage);
+        piece.choices.into_iter().try_for_each(|choice| self.choice(choice, ready))
+    }
+
+    /// Reads an answer that is not streamed.
+    pub fn answer(&mut self, body: &[u8], ready: &mut VecDeque<Event>) -> Result<(), Trouble> {
+        match self.pieces {
+            Pieces::Texts { .. } => self.chunk(body, ready)?,
+            Pieces::Vectors { .. } => self.vectors(body, ready)?,
+        }
+        self.end(ready)
+    }
+
+    /// The upstream says that this is all.
+    pub fn end(&mut self, ready: &mut VecDeque<Event>) -> Result<(), Trouble> {
+        self.pieces.all().map_err(broken)?;
+        let usage = self.usage.unwrap_or_default();
+        let cached = usage.prompt_tokens_details.and_then(|details| details.cached_tokens);
+        let thought = usage.completion_tokens_details.and_then(|details| details.reasoning_tokens);
+        ready.push_back(Event::Ended(Ended {
+            totals: self.totals(),
+            tokens_cached: cached.unwrap_or_default(),
+            tokens_reasoning: thought.unwrap_or_default(),
+            cost: Lamports::ZERO,
+        }));
+        Ok(())
+    }
+
+    /// Whether all answers have ended, though the upstream may still tell the usage.
+    pub fn is_complete(&self) -> bool {
+        self.pieces.all().is_ok()
+    }
+
+    /// What was used so far, as the upstream counts; where it doesn't, as far as that can be seen.
+    pub fn totals(&self) -> Totals {
+        match self.usage {
+            Some(usage) => {
+                Totals { tokens_in: usage.prompt_tokens, tokens_out: usage.completion_tokens }
+            }
+            None => Totals { tokens_in: 0, tokens_out: self.told },
+        }
+    }
+
+    fn choice(&mut self, choice: Choice, ready: &mut VecDeque<Event>) -> Result<(), Trouble> {
+        let index = choice.index;
+        let words = choice.delta.or(choice.message).unwrap_or_default();
+        let mut text = words.content.or(choice.text).unwrap_or_default();
+        text.push_str(&words.refusal.unwrap_or_default());
+        let delta = Delta {
+            choice: index,
+            tokens: Vec::new(),
+            text,
+            reasoning: words.reasoning_content.or(words.reasoning).unwrap_or_default(),
+            tool_calls: self.calls(index, words.tool_calls.unwrap_or_default()),
+            logprobs: choice.logprobs.map(Logprobs::read).unwrap_or_default(),
+        };
+        let is_empty = delta.text.is_empty()
+            && delta.reasoning.is_empty()
+            && delta.tool_calls.is_empty()
+            && delta.logprobs.is_empty();
+        if is_empty && self.ended.get(index as usize) == Some(&true) {
+            return Ok(());
+        }
+        if !is_empty {
+            self.pieces.delta(&delta).map_err(broken)?;
+            self.told = self.told.saturating_add(1);
+            ready.push_back(Event::Delta(delta));
+        }
+        if let Some(reason) = choice.finish_reason {
+            self.pieces.finished(index).map_err(broken)?;
+            if let Some(ended) = self.ended.get_mut(index as usize) {
+                *ended = true;
+            }
+            let stop = choice.stop_reason.and_then(|stop| stop.as_str().map(str::to_owned));
+            ready.push_back(Event::Finished {
+                choice: index,
+                reason: finish_reason(&reason),
+                stop,
+            });
+        }
+        Ok(())
+    }
+
+    /// Tool calls by our own numbers, each with its id and name in its first piece and never again.
+    fn calls(&mut self, choice: u32, calls: Vec<Call>) -> Vec<ToolCallDelta> {
+        let Some(begun) = self.calls.get_mut(choice as usize) else { return Vec::new() };
+        let mut pieces = Vec::with_capacity(calls.len());
+        for (at, call) in (0..).zip(calls) {
+            let theirs = call.index.unwrap_or(at);
+            let function = call.function.unwrap_or_default();
+            let arguments = function.arguments.unwrap_or_default();
+            let known = begun.iter().position(|number| *number == theirs);
+            let begins = known.is_none();
+            let index = known.unwrap_or(begun.len());
+            if begins {
+                begun.push(theirs);
+            }
+            let id = || call.id.unwrap_or_else(|| format!("call_{:016x}", rand::random::<u64>()));
+            pieces.push(ToolCallDelta {
+                index: u32::try_from(index).unwrap_or(u32::MAX),
+                id: begins.then(id),
+                // Without one, the call has no beginning, and the answer is refused.
+                name: function.name.filter(|_| begins),
+                arguments,
+            });
+        }
+        pieces
+    }
+
+    fn vectors(&mut self, body: &[u8], ready: &mut VecDeque<Event>) -> Result<(), Trouble> {
+        #[derive(Deserialize)]
+        struct List {
+            data: Vec<Entry>,
+            #[serde(default)]
+            usage: Option<Usage>,
+        }
+        #[derive(Deserialize)]
+        struct Entry {
+            #[serde(default)]
+            index: u32,
+            embedding: Vector,
+        }
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Vector {
+            Float(Vec<f32>),
+            Base64(String),
+        }
+        let List { data, usage } = serde_json::from_slice(body).map_err(broken)?;
+        self.usage = usage;
+        for Entry { index, embedding } in data {
+            let vector = match embedding {
+                Vector::Float(numbers) => numbers.iter().flat_map(|n| n.to_le_bytes()).collect(),
+                Vector::Base64(text) => BASE64_STANDARD.decode(text).map_err(broken)?,
+            };
+            self.pieces.embedding(index, &vector).map_err(broken)?;
+            ready.push_back(Event::Embedding { index, vector });
+        }
+        Ok(())
+    }
+}
+
+fn broken(error: impl std::fmt::Display) -> Trouble {
+    Trouble::Broken(error.to_string())
+}
+
+fn finish_reason(reason: &str) -> FinishReason {
+    match reason {
+        "length" => FinishReason::Length,
+        "tool_calls" | "function_call" => FinishReason::ToolCalls,
+        _ => FinishReason::Stop,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn chunks(answers: usize, chunks: &[Value]) -> Result<Vec<Event>, Trouble> {
+        let mut reader = Reader::of_texts(answers);
+        let mut ready = VecDeque::new();
+        for chunk in chunks {
+            reader.chunk(chunk.to_string().as_bytes(), &mut ready)?;
+        }
+        reader.end(&mut ready)?;
+        Ok(ready.into())
+    }
+
+    fn chunk(delta: Value) -> Value {
+        json!({"id": "x", "choices": [{"index": 0, "delta": delta, "finish_reason": null}]})
+    }
+
+    fn finish(reason: &str) -> Value {
+        json!({"choices": [{"index": 0, "delta": {}, "finish_reason": reason}]})
+    }
+
+    #[test]
+    fn a_stream_becomes_pieces_an_end_and_what_was_used() {
+        let usage = json!({"choices": [], "usage": {"prompt_tokens": 7, "completion_tokens": 2,
+            "prompt_tokens_details": {"cached_tokens": 5},
+            "completion_tokens_details": {"reasoning_tokens": 1}}});
+        let events = chunks(
+            1,
+            &[
+                chunk(json!({"role": "assistant", "content": ""})),
+                chunk(json!({"reasoning_content": "hm"})),
+                chunk(json!({"content": "Hé", "unknown": [1]})),
+                finish("length"),
+                finish("length"),
+                usage,
+            ],
+        );
+        let events = events.unwrap();
+        let [
+            Event::Delta(thought),
+            Event::Delta(said),
+            Event::Finished { reason, .. },
+            Event::Ended(ended),
+        ] = &events[..]
+        else {
+            panic!("{events:?}")
+        };
+        assert_eq!((thought.reasoning.as_str(), said.text.as_str()), ("hm", "Hé"));
+        assert_eq!(*reason, FinishReason::Length);
+        assert_eq!(ended.totals, Totals { tokens_in: 7, tokens_out: 2 });
+        assert_eq!((ended.tokens_cached, ended.tokens_reasoning, ended.cost.0), (5, 1, 0));
+    }
+
+    #[test]
+    fn tool_calls_have_their_name_once_whatever_is_repeated_and_however_they_are_counted() {
+        let call = |index: u32, name: Option<&str>, arguments: &str| {
+            chunk(
+                json!({"tool_calls": [{"index": index, "id": name.map(|name| format!("id-{name}")),
+                "type": "function", "function": {"name": name, "arguments": arguments}}]}),
+            )
+        };
+        let events = chunks(
+            1,
+            &[
+                call(1, Some("f"), ""),
+                call(1, Some("f"), "{\"a\""),
+                call(1, None, ":1}"),
+                call(4, Some("g"), "{}"),
+                finish("tool_calls"),
+            ],
+        );
+        let told: Vec<_> = events
+            .unwrap()
+            .into_iter()
+            .filter_map(|event| match event {
+                Event::Delta(delta) => delta.tool_calls.into_iter().next(),
+                _ => None,
+            })
+            .map(|call| (call.index, call.name, call.arguments))
+            .collect();
+        let name = |name: &str| Some(name.to_owned());
+        assert_eq!(
+            told,
+            [
+                (0, name("f"), String::new()),
+                (0, None, "{\"a\"".into()),
+                (0, None, ":1}".into()),
+                (1, name("g"), "{}".into())
+            ]
+        );
+        let nameless = chunks(1, &[call(0, None, "{}"), finish("stop")]);
+        assert!(matches!(nameless, Err(Trouble::Broken(_))));
+    }
+
+    #[test]
+    fn whole_answers_of_chats_and_completions_are_read() {
+        let read = |answers, body: Value| {
+            let mut ready = VecDeque::new();
+            let done = Reader::of_texts(answers).answer(body.to_string().as_bytes(), &mut ready);
+            done.map(|()| Vec::from(ready))
+        };
+        let chat = json!({"choices": [{"index": 0, "finish_reason": "tool_calls", "message": {
+            "role": "assistant", "content": null, "refusal": null, "tool_calls": [
+                {"id": "a", "type": "function", "function": {"name": "f", "arguments": "{}"}},
+                {"id": "b", "type": "function", "function": {"name": "g", "arguments": "{}"}}]}}],
+            "usage": {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3}});
+        let events = read(1, chat.clone()).unwrap();
+        let Event::Delta(delta) = &events[0] else { panic!("{events:?}") };
+        let indices: Vec<_> = delta.tool_calls.iter().map(|call| call.index).collect();
+        assert_eq!(indices, [0, 1]);
+        assert!(matches!(read(2, chat), Err(Trouble::Broken(_))), "an answer is missing");
+
+        let text = json!({"choices": [
+            {"index": 1, "text": "b", "finish_reason": "stop", "stop_reason": "END", "logprobs": null},
+            {"index": 0, "text": "a", "finish_reason": "stop", "stop_reason": 2}]});
+        let events = read(2, text).unwrap();
+        let Event::Finished { choice: 1, stop, .. } = &events[1] else { panic!("{events:?}") };
+        assert_eq!(stop.as_deref(), Some("END"));
+        let Event::Ended(ended) = &events[4] else { panic!("{events:?}") };
+        assert_eq!(ended.totals, Totals { tokens_in: 0, tokens_out: 2 }, "counted by pieces");
+    }
+
+    #[test]
+    fn vectors_come_as_numbers_or_as_their_bytes() {
+        let bytes: Vec<u8> = [0.5_f32, -1.0].iter().flat_map(|n| n.to_le_bytes()).collect();
+        for embedding in [json!([0.5, -1.0]), json!(BASE64_STANDARD.encode(&bytes))] {
+            let body = json!({"object": "list", "data": [{"index": 0, "embedding": embedding}],
+                "usage": {"prompt_tokens": 3, "total_tokens": 3}});
+            let mut ready = VecDeque::new();
+            Reader::of_vectors(1).answer(body.to_string().as_bytes(), &mut ready).unwrap();
+            let Some(Event::Embedding { index: 0, vector }) = ready.pop_front() else {
+                panic!("a vector")
+            };
+            assert_eq!(vector, bytes);
+        }
+    }
+
+    #[test]
+    fn what_breaks_an_answer_is_an_error() {
+        let error = json!({"error": {"message": "out of memory", "code": 500}});
+        let failed = chunks(1, &[chunk(json!({"content": "a"})), error]).unwrap_err();
+        assert!(failed.to_string().contains("out of memory"), "{failed}");
+        for (what, wrong) in [
+            ("unasked", json!({"choices": [{"index": 1, "text": "x"}]})),
+            ("no object", json!([])),
+            (
+                "after its end",
+                json!({"choices": [
+                {"index": 0, "finish_reason": "stop"}, {"index": 0, "text": "x"}]}),
+            ),
+            ("unfinished", chunk(json!({"content": "a"}))),
+        ] {
+            assert!(matches!(chunks(1, &[wrong]), Err(Trouble::Broken(_))), "{what}");
+        }
+    }
+}

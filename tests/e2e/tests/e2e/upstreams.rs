@@ -1,0 +1,187 @@
+//! A gateway without a chain in front of a server that speaks OpenAI's API: another gateway, with a market behind it.
+
+use std::{
+    fs::{self, File},
+    io::Read,
+    os::unix::fs::PermissionsExt,
+    process::{Child, Stdio},
+};
+
+use chainference_e2e::{
+    MODEL,
+    client::{QUESTION, Sdk, chat, curl, post, post_to, sdk, sdk_command, stream_of},
+    eventually,
+    market::{Market, Place},
+    process,
+    schemas::Answers,
+};
+use nix::sys::signal::Signal;
+use serde_json::{Value, json};
+
+/// A gateway of its own home whose only upstream is a market's gateway.
+struct Front {
+    place: Place,
+    gateway: Child,
+}
+
+impl Front {
+    fn of(market: &Market) -> Self {
+        let place = Place::new();
+        let key_file = place.home().join("upstream.key");
+        fs::write(&key_file, market.key()).expect("a key file");
+        fs::set_permissions(&key_file, fs::Permissions::from_mode(0o600)).expect("its mode");
+        let settings = format!(
+            "[[gateway.upstream]]\nurl = \"{}\"\nkey_file = \"{}\"\n",
+            market.base_url(),
+            key_file.display()
+        );
+        fs::write(place.home().join("config.toml"), settings).expect("settings");
+        let log = File::create(place.home().join("gateway.out")).expect("a file");
+        let listen = format!("127.0.0.1:{}", place.gateway);
+        let mut command = place.command(&["gateway", "--gateway-listen", &listen]);
+        let gateway = command.stdout(Stdio::null()).stderr(log).spawn().expect("a gateway");
+        let front = Self { place, gateway };
+        eventually("it is ready", 30, || (front.ready()["ready"] == true).then_some(()));
+        front
+    }
+
+    fn ready(&self) -> Value {
+        let url = format!("http://127.0.0.1:{}/ready", self.place.gateway);
+        serde_json::from_str(&curl(&["-s", &url])).unwrap_or(Value::Null)
+    }
+
+    fn got(&self, path: &str) -> Value {
+        let key = format!("authorization: Bearer {}", self.place.key());
+        let url = format!("{}{path}", self.place.base_url());
+        serde_json::from_str(&curl(&["-s", &url, "-H", &key])).expect("JSON")
+    }
+}
+
+impl Drop for Front {
+    fn drop(&mut self) {
+        let _ = process::try_send(self.gateway.id(), Signal::SIGTERM);
+        let _ = self.gateway.wait();
+    }
+}
+
+/// The body once more, streamed with its usage.
+fn streamed(body: &Value) -> Value {
+    let mut body = body.clone();
+    body["stream"] = json!(true);
+    body
+}
+
+#[test]
+fn official_clients_are_served_by_a_gateway_without_a_chain() {
+    let market = Market::new();
+    let front = Front::of(&market);
+    let upstream = format!("127.0.0.1:{}", market.gateway);
+    let expected = json!({"ready": true, "ledger": "ok", "upstreams": {upstream.as_str(): "ok"}});
+    assert_eq!(front.ready(), expected, "nothing of a chain is asked for");
+
+    let body = chat(QUESTION, json!({}));
+    for client in [Sdk::Python, Sdk::Node] {
+        for what in ["plain", "stream"] {
+            let through = sdk(&front.place, client, what, &body);
+            let straight = sdk(&market, client, what, &body);
+            for same in ["content", "finish_reason", "role", "object"] {
+                assert_eq!(through[same], straight[same], "{client:?} {what}: {through}");
+            }
+            let tokens = |answer: &Value| answer["usage"]["total_tokens"].clone();
+            assert!(
+                tokens(&through).is_u64() && tokens(&through) == tokens(&straight),
+                "{through}"
+            );
+        }
+        let models = sdk(&front.place, client, "models", &json!({}));
+        assert_eq!(models["ids"], json!([MODEL]));
+    }
+    let message = json!({"model": MODEL, "max_tokens": 60, "temperature": 0,
+        "messages": [{"role": "user", "content": QUESTION}]});
+    for what in ["message", "message_stream"] {
+        let answer = sdk(&front.place, Sdk::Anthropic, what, &message);
+        let text = answer["content"][0]["text"].as_str().expect("a text");
+        assert!(text.contains("Paris"), "{what}: {answer}");
+    }
+    assert_eq!(front.place.jobs(), Vec::<Value>::new(), "the market's own gateway has paid");
+    assert!(!market.used_jobs().is_empty());
+}
+
+#[test]
+fn what_comes_through_an_upstream_fits_the_schemas() {
+    let market = Market::new();
+    let front = Front::of(&market);
+    let place = &front.place;
+    let whole =
+        |path: &str, body: &Value| post_to(place, path, &place.key(), &body.to_string()).body;
+    let mut answers = Answers::default();
+    let parameters = json!({"type": "object", "properties": {"city": {"type": "string"}},
+        "required": ["city"], "additionalProperties": false});
+    let function = json!({"name": "get_weather", "parameters": parameters});
+    for more in [
+        json!({"max_tokens": 20, "logprobs": true, "top_logprobs": 2, "n": 2}),
+        json!({"tools": [{"type": "function", "function": function}], "tool_choice": "required"}),
+    ] {
+        let body = chat(QUESTION, more);
+        answers.openai("CreateChatCompletionResponse", whole("/chat/completions", &body));
+        let chunks = stream_of(place, "/chat/completions", &streamed(&body));
+        assert!(chunks.len() > 3, "{chunks:?}");
+        for chunk in chunks {
+            answers.openai("CreateChatCompletionStreamResponse", chunk);
+        }
+    }
+    let body = json!({"model": MODEL, "prompt": "One, two,", "logprobs": 1, "temperature": 0});
+    let completion = whole("/completions", &body);
+    let straight = post_to(&market, "/completions", &market.key(), &body.to_string()).body;
+    assert_eq!(completion["choices"], straight["choices"], "to the last digit");
+    answers.openai("CreateCompletionResponse", completion);
+    answers.openai("ListModelsResponse", front.got("/models"));
+    let body = json!({"model": MODEL, "input": QUESTION, "temperature": 0,
+        "include": ["message.output_text.logprobs"], "top_logprobs": 2});
+    answers.openai("Response", whole("/responses", &body));
+    for event in stream_of(place, "/responses", &streamed(&body)) {
+        answers.openai("ResponseStreamEvent", event);
+    }
+    let message = json!({"model": MODEL, "max_tokens": 20,
+        "messages": [{"role": "user", "content": QUESTION}]});
+    answers.anthropic("Message", whole("/messages", &message));
+    for event in stream_of(place, "/messages", &streamed(&message)) {
+        answers.anthropic("MessageStreamEvent", event);
+    }
+    let refused = post(place, &place.key(), &chat("a", json!({"store": true})).to_string());
+    assert_eq!((refused.status, &refused.body["error"]["param"]), (400, &json!("store")));
+    answers.openai("ErrorResponse", refused.body);
+    answers.check();
+}
+
+#[test]
+fn an_upstream_killed_in_a_stream_is_an_error_and_its_return_is_noticed() {
+    let market = Market::new();
+    let front = Front::of(&market);
+    let story = chat(
+        "Tell me a long story about a lighthouse.",
+        json!({"max_tokens": 1_000, "ignore_eos": true}),
+    );
+    let mut reader = sdk_command(&front.place, Sdk::Python, "stream", &story);
+    let mut reader = reader.spawn().expect("a client");
+    eventually("the answer has begun", 30, || {
+        market
+            .used_jobs()
+            .into_iter()
+            .find(|job| job["status"] == "locked" && job["call"].is_string())
+    });
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    market.kill_part("gateway");
+    let mut said = String::new();
+    reader.stdout.take().expect("its output").read_to_string(&mut said).expect("text");
+    reader.wait().expect("it ends");
+    let said: Value = serde_json::from_str(&said).expect("JSON");
+    let message = said["error"]["message"].as_str().unwrap_or_else(|| panic!("{said}"));
+    assert!(message.contains("upstream"), "{said}");
+
+    let body = chat(QUESTION, json!({})).to_string();
+    let answer = eventually("the upstream is back", 60, || {
+        Some(post(&front.place, &front.place.key(), &body)).filter(|answer| answer.status == 200)
+    });
+    assert_eq!(answer.body["choices"][0]["message"]["content"], "The capital of France is Paris.");
+}
