@@ -89,6 +89,8 @@ pub async fn run(options: Options, shutdown: CancellationToken) -> Result<(), Ga
     if !upstreams.is_empty() {
         upstreams.refresh().await;
         services.spawn(upstreams.clone().watch_until(background.clone()));
+        let ledger = settlement.ledger.clone();
+        services.spawn(upstreams.clone().note_until(ledger, background.clone()));
     }
     let sockets = TaskTracker::new();
     let app = App {

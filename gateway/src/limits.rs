@@ -41,6 +41,9 @@ pub const UPSTREAM_INTERVAL: Duration = Duration::from_secs(10);
 /// … and while one is away.
 pub const UPSTREAM_AWAY_INTERVAL: Duration = Duration::from_secs(1);
 
+/// How often it is written down what upstreams have served.
+pub const UPSTREAM_NOTE_INTERVAL: Duration = Duration::from_secs(5);
+
 /// Workers that one call is tried on before its failure is the client's.
 pub const ATTEMPTS_MAX: usize = 3;
 pub const STOP_SEQUENCES_MAX: usize = 4;

@@ -14,6 +14,7 @@ mod spend;
 mod story;
 mod top_ups;
 mod transactions;
+mod upstreams;
 mod vouchers;
 
 pub use budgets::{Budgets, NewCall, ReserveError, Span, UsedUp};
@@ -26,6 +27,7 @@ pub use receipts::StoredReceipt;
 pub use spend::{Spend, Used};
 pub use story::JobStory;
 pub use transactions::{StoredTransaction, TransactionKind, TransactionStatus};
+pub use upstreams::UpstreamCalls;
 pub use vouchers::StoredVoucher;
 
 use std::{

@@ -43,17 +43,26 @@ impl Ledger {
         since_unix_ms: i64,
     ) -> Result<Vec<Spend>, LedgerError> {
         let rows = sqlx::query(
-            "SELECT calls.key_id, api_keys.name, calls.model,
-                 calls.started_at / 86400000 AS day, COUNT(*) AS calls,
-                 CAST(SUM(tokens_in) AS BIGINT) AS tokens_in,
-                 CAST(SUM(tokens_out) AS BIGINT) AS tokens_out,
-                 CAST(SUM(cost) AS BIGINT) AS cost, CAST(SUM(reserved) AS BIGINT) AS reserved
-             FROM calls LEFT JOIN api_keys ON api_keys.id = calls.key_id
-             WHERE calls.id <> 'ahead' AND calls.started_at >= ? AND (? IS NULL OR calls.key_id = ?)
-             GROUP BY calls.key_id, api_keys.name, calls.model, calls.started_at / 86400000
-             ORDER BY day DESC, calls.key_id, calls.model",
+            "SELECT used.key_id, api_keys.name, used.model, used.day,
+                 CAST(SUM(used.calls) AS BIGINT) AS calls,
+                 CAST(SUM(used.tokens_in) AS BIGINT) AS tokens_in,
+                 CAST(SUM(used.tokens_out) AS BIGINT) AS tokens_out,
+                 CAST(SUM(used.cost) AS BIGINT) AS cost,
+                 CAST(SUM(used.reserved) AS BIGINT) AS reserved
+             FROM (
+                 SELECT key_id, model, started_at / 86400000 AS day, 1 AS calls, tokens_in,
+                     tokens_out, cost, reserved
+                 FROM calls WHERE id <> 'ahead' AND started_at >= ?
+                 UNION ALL
+                 SELECT key_id, model, day, calls, tokens_in, tokens_out, 0, 0
+                 FROM upstream_calls WHERE day >= ?
+             ) AS used LEFT JOIN api_keys ON api_keys.id = used.key_id
+             WHERE ? IS NULL OR used.key_id = ?
+             GROUP BY used.key_id, api_keys.name, used.model, used.day
+             ORDER BY used.day DESC, used.key_id, used.model",
         )
         .bind(since_unix_ms)
+        .bind(since_unix_ms.div_euclid(DAY_S * 1_000))
         .bind(key_id)
         .bind(key_id)
         .fetch_all(&self.pool)

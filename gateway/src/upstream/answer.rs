@@ -150,7 +150,9 @@ impl Flow {
         }
         if self.is_over {
             live.completed();
-            self.response.take().map(rest);
+            if let Some(response) = self.response.take() {
+                rest(response);
+            }
         }
         self.is_over
     }

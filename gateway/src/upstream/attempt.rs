@@ -63,7 +63,8 @@ async fn open(upstreams: Upstreams, ask: Ask) -> Opened {
         return failed(refusal.into());
     }
     let served = &ask.served;
-    let mut live = Live::new(ask.caller.clone(), ask.shape, served.model.clone(), ask.tokens);
+    let (caller, uses) = (ask.caller.clone(), upstreams.0.uses.clone());
+    let mut live = Live::new(caller, ask.shape, served.model.clone(), ask.tokens, uses);
     let mut last = None;
     for at in upstreams.order(served) {
         let Some(upstream) = upstreams.0.all.get(at) else { continue };

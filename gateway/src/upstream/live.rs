@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 use chainference_market::Totals;
 use tokio::time::Instant;
 
-use super::{Place, models::Listed};
+use super::{Place, models::Listed, uses::Uses};
 use crate::{access::Caller, ledger::CallEnd, metrics, openai::Shape};
 
 pub(super) struct Live {
@@ -18,6 +18,7 @@ pub(super) struct Live {
     pub tokens: u64,
     /// Its place on the upstream that serves it.
     pub place: Option<Place>,
+    uses: Arc<Uses>,
     /// When its first piece came, since its arrival.
     first: Option<Duration>,
     used: Totals,
@@ -25,7 +26,13 @@ pub(super) struct Live {
 }
 
 impl Live {
-    pub fn new(caller: Caller, shape: Shape, model: Arc<Listed>, tokens: u64) -> Self {
+    pub fn new(
+        caller: Caller,
+        shape: Shape,
+        model: Arc<Listed>,
+        tokens: u64,
+        uses: Arc<Uses>,
+    ) -> Self {
         Self {
             caller,
             shape,
@@ -33,6 +40,7 @@ impl Live {
             began: Instant::now(),
             tokens,
             place: None,
+            uses,
             first: None,
             used: Totals::ZERO,
             status: "abandoned",
@@ -78,6 +86,7 @@ impl Drop for Live {
         }
         metrics::call_ended(self.status);
         if self.first.is_some() {
+            self.uses.add(self.caller.key_id(), &self.model.id, 1, self.used);
             let end = CallEnd { status: self.status, ..CallEnd::completed(self.used) };
             let (operation, elapsed) = (operation(self.shape), self.began.elapsed());
             metrics::served_as(operation, &self.model.id, &end, self.first, elapsed);

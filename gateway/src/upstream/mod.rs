@@ -13,6 +13,7 @@ mod models;
 mod options;
 mod read;
 mod tokens;
+mod uses;
 mod watch;
 mod write;
 
@@ -34,6 +35,7 @@ use crate::{metrics, routing::Breaker};
 use client::Client;
 use error::Trouble;
 use models::Table;
+use uses::Uses;
 
 /// All upstreams, in the order in which the operator named them. Cheap to clone.
 #[derive(Clone)]
@@ -44,6 +46,7 @@ struct Shared {
     table: RwLock<Arc<Table>>,
     breaker: Mutex<Breaker<usize>>,
     since: Instant,
+    uses: Arc<Uses>,
 }
 
 /// One of them.
@@ -91,6 +94,7 @@ impl Upstreams {
             table: RwLock::default(),
             breaker: Mutex::default(),
             since: Instant::now(),
+            uses: Arc::default(),
         };
         let upstreams = Self(Arc::new(shared));
         upstreams.tabulate();
