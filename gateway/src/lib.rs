@@ -25,6 +25,7 @@ mod routes;
 mod routing;
 mod server;
 mod settlement;
+mod stalled;
 mod state;
 mod upstream;
 
@@ -81,6 +82,9 @@ pub async fn run(options: Options, shutdown: CancellationToken) -> Result<(), Ga
     let background = CancellationToken::new();
     let settlement = assemble(&options, key, ledger, &background).await?;
     let services = TaskTracker::new();
+    if !options.market {
+        warn_of_open_jobs(&settlement.ledger).await?;
+    }
     if options.market {
         services.spawn(settlement.clone().sweep_until(background.clone()));
         services.spawn(settlement.clone().keep_ahead_until(background.clone()));
@@ -112,6 +116,18 @@ pub async fn run(options: Options, shutdown: CancellationToken) -> Result<(), Ga
         tracing::warn!("some WebSockets were cut: their answers did not end in time");
     }
     drain(settlement, services, background).await;
+    Ok(())
+}
+
+/// Jobs of an earlier run with the market are nobody's business while there is none.
+async fn warn_of_open_jobs(ledger: &Ledger) -> Result<(), GatewayError> {
+    let jobs = ledger.unfinished_jobs().await?.len();
+    if jobs > 0 {
+        tracing::warn!(
+            jobs,
+            "jobs are open, and are left so until a gateway with the market runs here"
+        );
+    }
     Ok(())
 }
 

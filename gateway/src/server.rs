@@ -13,7 +13,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
-use crate::limits;
+use crate::{limits, stalled::Patient};
 
 /// Serves until `shutdown`, then lets running requests end within [`limits::DRAIN_DEADLINE`].
 ///
@@ -77,8 +77,8 @@ fn spawn(
         let answer = router.clone().oneshot(request.map(Body::new));
         async move { answer.await.map(|response| response.map(|body| busy.with(body))) }
     });
-    let connection =
-        server.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
+    let stream = TokioIo::new(Patient::new(stream, limits::CLIENT_STALL_DEADLINE));
+    let connection = server.serve_connection_with_upgrades(stream, service).into_owned();
     let connection = graceful.watch(connection);
     tokio::spawn(async move {
         if let Some(Err(error)) = visit.until_evicted(connection).await {

@@ -391,6 +391,10 @@ async fn an_upstream_that_is_gone_is_named_until_it_is_back() {
     upstream.task.abort();
     drop(upstream.task.await);
     // Its kept connection may still be served; a new one is not.
+    let unheard = Gateway::start(vec![options.clone()]).await;
+    let (status, body) = unheard.asked(CHAT, &chat(json!({}))).await;
+    assert_eq!(status, 503, "what it serves is not known yet: {body}");
+    unheard.stop().await;
     let fresh =
         Gateway::start(vec![UpstreamOptions { models: vec!["own/model".into()], ..options }]).await;
     let (status, body) = fresh.asked(CHAT, &chat(json!({}))).await;
@@ -482,5 +486,11 @@ async fn keys_are_held_to_their_models_and_tokens_here_too() {
     let last = post(&slow, chat(json!({"max_tokens": 60}))).await.unwrap();
     assert_eq!(last.status().as_u16(), 429);
     assert_eq!(last.headers()["x-ratelimit-limit-tokens"], "100");
-    gateway.stop().await;
+    gateway.shutdown.cancel();
+    gateway.running.await.unwrap().unwrap();
+    // What was served is written down at the end, if not before.
+    let spend = ledger.spend(None, 0).await.unwrap();
+    let [own] = &spend[..] else { panic!("{spend:?}") };
+    assert_eq!((own.key_name.as_deref(), own.model.as_str()), (Some("slow"), "Own/Model"));
+    assert_eq!((own.calls, own.tokens_in, own.tokens_out, own.cost_lamports), (3, 21, 6, 0));
 }

@@ -23,6 +23,7 @@ pub async fn create(
         Some(begun) => begun,
         None => {
             let EmbeddingCall { request, inputs, encoding } = parse_embedding(&body)?;
+            call::check_heard(&app, &caller, &request)?;
             let id = call::new_id("embd-");
             (app.settlement.call(caller, id, request, false), inputs, encoding)
         }

@@ -106,6 +106,15 @@ impl Answer {
         Self(Source::Upstream(direct))
     }
 
+    /// An event that has come with the one before it. A worker's are never told so: what it is paid for is what the
+    /// client takes, one by one.
+    pub fn at_hand(&mut self) -> Option<Event> {
+        match &mut self.0 {
+            Source::Market { .. } => None,
+            Source::Upstream(direct) => direct.at_hand(),
+        }
+    }
+
     /// The next event. Its tokens count as delivered from now on.
     pub async fn next(&mut self) -> Option<Event> {
         loop {

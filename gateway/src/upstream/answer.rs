@@ -64,6 +64,11 @@ impl Direct {
         Self { state: State::Opening(Box::pin(opening)), ready: VecDeque::new() }
     }
 
+    /// An event that has come already.
+    pub fn at_hand(&mut self) -> Option<Event> {
+        self.ready.pop_front()
+    }
+
     /// The next event. To stop waiting for it loses nothing.
     pub async fn next(&mut self) -> Turn {
         loop {

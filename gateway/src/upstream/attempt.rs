@@ -72,7 +72,7 @@ async fn open(upstreams: Upstreams, ask: Ask) -> Opened {
         match upstream.attempt(&ask, live.began).await {
             Ok((ready, flow)) => {
                 upstreams.succeeded(at);
-                live.first_piece();
+                live.answered(flow.is_some());
                 return opened(upstream, &ask, live, ready, flow);
             }
             Err(trouble) => {

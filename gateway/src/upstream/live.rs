@@ -19,8 +19,10 @@ pub(super) struct Live {
     /// Its place on the upstream that serves it.
     pub place: Option<Place>,
     uses: Arc<Uses>,
-    /// When its first piece came, since its arrival.
+    /// When the first piece of a stream came, since the call's arrival.
     first: Option<Duration>,
+    /// Whether an upstream has answered.
+    answered: bool,
     used: Totals,
     status: &'static str,
 }
@@ -42,15 +44,20 @@ impl Live {
             place: None,
             uses,
             first: None,
+            answered: false,
             used: Totals::ZERO,
             status: "abandoned",
         }
     }
 
-    pub fn first_piece(&mut self) {
-        let elapsed = self.began.elapsed();
-        self.first = Some(elapsed);
-        metrics::first_token_as(operation(self.shape), &self.model.id, elapsed);
+    /// The first piece of an answer is here, or all of it, which tells nothing of its first token.
+    pub fn answered(&mut self, is_stream: bool) {
+        self.answered = true;
+        if is_stream {
+            let elapsed = self.began.elapsed();
+            self.first = Some(elapsed);
+            metrics::first_token_as(operation(self.shape), &self.model.id, elapsed);
+        }
     }
 
     pub fn used(&mut self, used: Totals) {
@@ -85,7 +92,7 @@ impl Drop for Live {
             return;
         }
         metrics::call_ended(self.status);
-        if self.first.is_some() {
+        if self.answered {
             self.uses.add(self.caller.key_id(), &self.model.id, 1, self.used);
             let end = CallEnd { status: self.status, ..CallEnd::completed(self.used) };
             let (operation, elapsed) = (operation(self.shape), self.began.elapsed());

@@ -62,6 +62,8 @@ struct Upstream {
 #[derive(Default)]
 struct State {
     listed: Vec<Listed>,
+    /// Whether it has ever told what it serves.
+    heard: bool,
     /// Why it can't be used now.
     trouble: Option<String>,
 }
@@ -108,6 +110,15 @@ impl Upstreams {
     /// The model that a client means, where an upstream serves it.
     pub fn find(&self, model: &str) -> Option<Served> {
         self.table().find(model)
+    }
+
+    /// One that may serve any model, for all that is known: it has never told what it serves.
+    pub fn unheard(&self) -> Option<UpstreamError> {
+        self.0.all.iter().filter(|one| one.named.is_empty()).find_map(|one| {
+            let state = one.state();
+            let reason = state.trouble.clone().filter(|_| !state.heard)?;
+            Some(UpstreamError { name: one.client.name.clone(), trouble: Trouble::Away(reason) })
+        })
     }
 
     /// All models of those that are well.

@@ -45,6 +45,7 @@ impl Upstream {
         let mut state = self.state();
         match listed {
             Ok(listed) => {
+                state.heard = true;
                 if let Some(listed) = listed {
                     state.listed = listed;
                 }

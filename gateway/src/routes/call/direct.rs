@@ -7,7 +7,7 @@ use super::{Begun, RouteError, facts, new_id};
 use crate::{
     access::{Caller, Refusal},
     openai::{Call, Encoding, RequestError, Sent, Shape},
-    routing::needs,
+    routing::{NoCandidate, needs},
     settlement::{Answer, CallError, Failure},
     state::App,
     upstream::{Ask, Last, Otherwise, Served, chat_body},
@@ -103,6 +103,19 @@ pub fn begin_written(app: &App, caller: &Caller, call: &Call) -> Result<Option<B
         served,
     };
     Ok(Some(Begun { answer: app.upstreams.call(ask), facts, form, stream }))
+}
+
+/// A model that nobody knows may be one of an upstream's that has not answered yet.
+pub fn check_heard(app: &App, caller: &Caller, request: &CallRequest) -> Result<(), RouteError> {
+    let Some(error) = app.upstreams.unheard() else { return Ok(()) };
+    let (needs, models) = (needs(&request.task), caller.models());
+    match app.settlement.directory.pick(&request.model, needs, &[], models) {
+        Err(NoCandidate::Unknown) => {
+            let failure = Failure { error: error.into(), costs: false };
+            Err(RouteError::call(failure, "model"))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn check_model(caller: &Caller, served: &Served, input: &'static str) -> Result<(), RouteError> {

@@ -21,7 +21,7 @@ use crate::{
     settlement::{Answer, Ended, Event, Started},
     state::App,
 };
-pub use direct::begin_embedding;
+pub use direct::{begin_embedding, check_heard};
 pub use error::RouteError;
 pub use socket::serve as serve_socket;
 use stream::{Heard, Rendering, hear};
@@ -76,7 +76,7 @@ pub async fn answer_sent(
 pub async fn answer(app: &App, caller: Caller, call: Call) -> Result<Response, RouteError> {
     let begun = match direct::begin_written(app, &caller, &call)? {
         Some(begun) => begun,
-        None => begin(app, caller, call),
+        None => begin(app, caller, call)?,
     };
     begun.respond().await
 }
@@ -94,15 +94,16 @@ fn begin_sent(
     }
     let call = shape.parse(&body)?;
     let stream = stream.unwrap_or(call.stream);
-    Ok(begin(app, caller, Call { stream, ..call }))
+    begin(app, caller, Call { stream, ..call })
 }
 
 /// Begins a call in the market.
-fn begin(app: &App, caller: Caller, call: Call) -> Begun {
+fn begin(app: &App, caller: Caller, call: Call) -> Result<Begun, RouteError> {
     let Call { request, stream, form } = call;
+    check_heard(app, &caller, &request)?;
     let facts = facts(&form, &request.model);
     let answer = app.settlement.call(caller, facts.id.clone(), request, stream);
-    Begun { answer, facts, form, stream }
+    Ok(Begun { answer, facts, form, stream })
 }
 
 /// A new call's.

@@ -107,14 +107,21 @@ impl Rendering {
         self.end = Some(End::Failed);
     }
 
-    fn bytes(&self, piece: &Piece) -> Bytes {
-        let Piece::Event(StreamEvent { name, data }) = piece else {
-            return Bytes::from_static(self.form.silence().as_bytes());
-        };
-        Bytes::from(match name {
-            Some(name) => format!("event: {name}\ndata: {data}\n\n"),
-            None => format!("data: {data}\n\n"),
-        })
+    /// All that is ready, as it is written.
+    fn bytes(&mut self) -> Option<Bytes> {
+        let mut text = String::new();
+        while let Some(piece) = self.pop() {
+            let parts = match &piece {
+                Piece::Event(StreamEvent { name: Some(name), data }) => {
+                    ["event: ", name, "\ndata: ", data, "\n\n"]
+                }
+                Piece::Event(StreamEvent { name: None, data }) => ["data: ", data, "\n\n", "", ""],
+                Piece::Silence => [self.form.silence(), "", "", "", ""],
+            };
+            text.reserve(parts.iter().map(|part| part.len()).sum());
+            parts.into_iter().for_each(|part| text.push_str(part));
+        }
+        (!text.is_empty()).then(|| Bytes::from(text))
     }
 }
 
@@ -127,7 +134,7 @@ pub async fn hear(answer: &mut Answer, patience: Duration) -> Heard {
     }
 }
 
-/// The events of an answer, one at a time. Dropping the stream drops the answer, and so ends the
+/// The events of an answer as they come; what comes together goes on together. Dropping the stream drops the answer, and so ends the
 /// call.
 pub fn follow(
     rendering: Rendering,
@@ -135,8 +142,10 @@ pub fn follow(
 ) -> impl Stream<Item = Result<Bytes, Infallible>> {
     stream::unfold((rendering, answer), async |(mut rendering, mut answer)| {
         loop {
-            if let Some(piece) = rendering.pop() {
-                let bytes = rendering.bytes(&piece);
+            while let Some(event) = answer.at_hand() {
+                rendering.take(Heard::Call(event));
+            }
+            if let Some(bytes) = rendering.bytes() {
                 return Some((Ok(bytes), (rendering, answer)));
             }
             if rendering.end().is_some() {
@@ -190,9 +199,10 @@ mod tests {
         for event in events {
             rendering.take(event);
         }
-        let pieces = rendering.ready.iter().map(|piece| rendering.bytes(piece));
-        let lines = pieces.map(|bytes| String::from_utf8(bytes.to_vec()).unwrap());
-        (lines.collect(), rendering.end().is_some())
+        let bytes = rendering.bytes().unwrap_or_default();
+        let text = String::from_utf8(bytes.to_vec()).unwrap();
+        let events = text.split_inclusive("\n\n").map(str::to_owned);
+        (events.collect(), rendering.end().is_some())
     }
 
     #[test]
