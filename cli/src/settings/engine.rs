@@ -31,6 +31,10 @@ pub struct EngineSettings {
     #[arg(long, env = "CHAINFERENCE_KV_TYPE", value_name = "TYPE", value_parser = kv_type)]
     #[schemars(with = "Option<String>")]
     pub kv_type: Option<KvType>,
+    /// Leave the weights in the model file's own pages, which several processes can share, instead of reading them into
+    /// memory [default: only with a GPU; generation is slower with it on a CPU]
+    #[arg(long, env = "CHAINFERENCE_MMAP", value_name = "BOOL")]
+    pub mmap: Option<bool>,
     /// Tokens in one step [default: 512]
     #[arg(long, env = "CHAINFERENCE_BATCH_TOKENS", value_name = "TOKENS")]
     pub batch_tokens: Option<NonZeroU32>,
@@ -44,6 +48,7 @@ impl EngineSettings {
         Tuning {
             flash_attention: self.flash_attention,
             kv_type: self.kv_type,
+            mmap: self.mmap,
             step_tokens: self.batch_tokens,
             ubatch_tokens: self.ubatch_tokens,
             ..Tuning::default()

@@ -35,6 +35,7 @@ pub struct ModelSetting {
     pub flash_attention: Option<bool>,
     #[schemars(with = "Option<String>")]
     pub kv_type: Option<KvType>,
+    pub mmap: Option<bool>,
     pub batch_tokens: Option<NonZeroU32>,
     pub ubatch_tokens: Option<NonZeroU32>,
     /// A file with a chat template in Jinja, instead of the model's own.
@@ -65,6 +66,7 @@ impl ModelSetting {
             tuning: Tuning {
                 flash_attention: self.flash_attention,
                 kv_type: self.kv_type,
+                mmap: self.mmap,
                 step_tokens: self.batch_tokens,
                 ubatch_tokens: self.ubatch_tokens,
                 ..Tuning::default()

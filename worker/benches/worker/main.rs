@@ -116,7 +116,7 @@ async fn compare_texts(
     rng: &mut StdRng,
 ) -> Result<(usize, usize), Box<dyn std::error::Error>> {
     let flash_attention = settings.tuning.flash_attention.unwrap_or(false);
-    let flags = Flags { flash_attention, ..Flags::AS_OURS };
+    let flags = Flags { flash_attention, ..Flags::PLAIN };
     let theirs = Target::Peer(Peer::start(settings, flags).await?);
     let mut same = 0;
     for number in 0..settings.texts {

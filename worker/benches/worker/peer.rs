@@ -20,27 +20,34 @@ pub struct Flags {
     pub passive: bool,
     /// One stretch of KV cache for all slots.
     pub kv_unified: bool,
+    /// Whether the file is mapped, its default, or read into memory of its own.
+    pub mmap: bool,
 }
 
 impl Flags {
-    /// Ours.
-    pub const AS_OURS: Self = Self { flash_attention: false, passive: false, kv_unified: false };
-    pub const TRIED: [Self; 4] = [
-        Self::AS_OURS,
-        Self { flash_attention: true, ..Self::AS_OURS },
-        Self { kv_unified: true, ..Self::AS_OURS },
-        Self { passive: true, ..Self::AS_OURS },
+    /// What it does unless told otherwise, but for flash attention, which it turns on.
+    pub const PLAIN: Self =
+        Self { flash_attention: false, passive: false, kv_unified: false, mmap: true };
+    pub const TRIED: [Self; 6] = [
+        Self::PLAIN,
+        Self { flash_attention: true, ..Self::PLAIN },
+        Self { mmap: false, ..Self::PLAIN },
+        Self { flash_attention: true, mmap: false, ..Self::PLAIN },
+        Self { kv_unified: true, ..Self::PLAIN },
+        Self { passive: true, ..Self::PLAIN },
     ];
 
     /// As displayed.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let all = [false, true].into_iter().flat_map(|flash_attention| {
-            [false, true].into_iter().flat_map(move |passive| {
-                [false, true].map(|kv_unified| Self { flash_attention, passive, kv_unified })
-            })
+        let bit = |bits: u8, at: u8| bits & (1 << at) != 0;
+        let mut all = (0..16).map(|bits| Self {
+            flash_attention: bit(bits, 0),
+            passive: bit(bits, 1),
+            kv_unified: bit(bits, 2),
+            mmap: bit(bits, 3),
         });
-        let mut all = all.filter(|flags| flags.to_string() == text);
-        all.next().ok_or_else(|| format!("PEER_FLAGS is none of: {}", Self::AS_OURS))
+        all.find(|flags| flags.to_string() == text)
+            .ok_or_else(|| format!("PEER_FLAGS is none of: {}", Self::PLAIN))
     }
 }
 
@@ -49,7 +56,8 @@ impl fmt::Display for Flags {
         let flash_attention = if self.flash_attention { "on" } else { "off" };
         let unified = if self.kv_unified { "" } else { "no-" };
         let passive = if self.passive { " OMP_WAIT_POLICY=passive" } else { "" };
-        write!(f, "-fa {flash_attention} --{unified}kv-unified{passive}")
+        let unmapped = if self.mmap { "" } else { " -lm none" };
+        write!(f, "-fa {flash_attention} --{unified}kv-unified{unmapped}{passive}")
     }
 }
 
@@ -76,6 +84,9 @@ impl Peer {
             command.args([flag, &value]);
         }
         command.arg(if flags.kv_unified { "--kv-unified" } else { "--no-kv-unified" });
+        if !flags.mmap {
+            command.args(["-lm", "none"]);
+        }
         if flags.passive {
             command.env("OMP_WAIT_POLICY", "passive");
         }

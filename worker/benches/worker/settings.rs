@@ -36,7 +36,7 @@ impl Settings {
             folder: path("CHAINFERENCE_BENCH")?,
             llama_server: path("CHAINFERENCE_LLAMA_SERVER")?,
             rounds: number("ROUNDS", 15)? as usize,
-            trials: number("TRIALS", 3)? as usize,
+            trials: number("TRIALS", 2)? as usize,
             texts: number("TEXTS", 12)? as usize,
             threads: number("THREADS", cores)? as u32,
             slots: 8,

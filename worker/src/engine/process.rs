@@ -75,8 +75,16 @@ impl Process {
     }
 }
 
+/// Asks glibc to have large pages for what it takes from the system. Weights and caches are read for each
+/// token, and small pages cost a tenth of the speed. Nothing happens where kernel or library don't know them.
+const LARGE_PAGES: (&str, &str) = ("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1");
+
 fn command(options: &EngineOptions) -> Command {
     let mut command = Command::new(&options.exe);
+    let (name, value) = LARGE_PAGES;
+    if std::env::var_os(name).is_none() {
+        command.env(name, value);
+    }
     command
         .args(&options.args)
         .stdin(Stdio::piped())

@@ -12,6 +12,9 @@ pub struct Tuning {
     pub flash_attention: Option<bool>,
     /// F16. A smaller one needs flash attention, which is then on.
     pub kv_type: Option<KvType>,
+    /// Whether the weights stay in the file's pages; not so on a CPU, where they are read into memory of its own,
+    /// whose pages can be large ones: each token reads all weights, and finds them sooner there.
+    pub mmap: Option<bool>,
     /// Tokens in one step; 512. More make long prompts a little faster, and every pause longer.
     pub step_tokens: Option<NonZeroU32>,
     /// Tokens that are computed at once within a step; all of it.
@@ -36,10 +39,16 @@ impl Tuning {
         Self {
             flash_attention: self.flash_attention.or(below.flash_attention),
             kv_type: self.kv_type.or(below.kv_type),
+            mmap: self.mmap.or(below.mmap),
             step_tokens: self.step_tokens.or(below.step_tokens),
             ubatch_tokens: self.ubatch_tokens.or(below.ubatch_tokens),
             kv_unified: self.kv_unified.or(below.kv_unified),
         }
+    }
+
+    /// `None`: llama.cpp's own choice.
+    pub(super) fn mmap(&self, gpu_layers: u32) -> Option<bool> {
+        self.mmap.or((gpu_layers == 0).then_some(false))
     }
 
     /// `None`: llama.cpp's own choice.

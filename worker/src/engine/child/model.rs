@@ -39,7 +39,10 @@ pub(super) struct Model {
 
 impl Model {
     pub fn load(backend: &LlamaBackend, load: &Load) -> Result<Self, LoadError> {
-        let params = LlamaModelParams::default().with_n_gpu_layers(load.gpu_layers);
+        let mut params = LlamaModelParams::default().with_n_gpu_layers(load.gpu_layers);
+        if let Some(mmap) = load.tuning.mmap(load.gpu_layers) {
+            params = params.with_use_mmap(mmap);
+        }
         let llama = LlamaModel::load_from_file(backend, &load.model_path, &params)?;
         let own = |name| llama.chat_template(name).ok().and_then(|it| it.to_string().ok());
         let (own_template, tool_use) = match &load.chat_template {
