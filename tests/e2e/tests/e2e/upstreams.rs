@@ -2,14 +2,13 @@
 
 use std::{
     fs::{self, File},
-    io::Read,
     os::unix::fs::PermissionsExt,
     process::{Child, Stdio},
 };
 
 use chainference_e2e::{
     MODEL,
-    client::{QUESTION, Sdk, chat, curl, post, post_to, sdk, sdk_command, stream_of},
+    client::{QUESTION, Sdk, chat, curl, post, post_to, sdk, stream_of},
     eventually,
     market::{Market, Place},
     process,
@@ -155,36 +154,4 @@ fn what_comes_through_an_upstream_fits_the_schemas() {
     assert_eq!((refused.status, &refused.body["error"]["param"]), (400, &json!("store")));
     answers.openai("ErrorResponse", refused.body);
     answers.check();
-}
-
-#[test]
-fn an_upstream_killed_in_a_stream_is_an_error_and_its_return_is_noticed() {
-    let market = Market::new();
-    let front = Front::of(&market);
-    let story = chat(
-        "Tell me a long story about a lighthouse.",
-        json!({"max_tokens": 1_000, "ignore_eos": true}),
-    );
-    let mut reader = sdk_command(&front.place, Sdk::Python, "stream", &story);
-    let mut reader = reader.spawn().expect("a client");
-    eventually("the answer has begun", 30, || {
-        market
-            .used_jobs()
-            .into_iter()
-            .find(|job| job["status"] == "locked" && job["call"].is_string())
-    });
-    std::thread::sleep(std::time::Duration::from_millis(500));
-    market.kill_part("gateway");
-    let mut said = String::new();
-    reader.stdout.take().expect("its output").read_to_string(&mut said).expect("text");
-    reader.wait().expect("it ends");
-    let said: Value = serde_json::from_str(&said).expect("JSON");
-    let message = said["error"]["message"].as_str().unwrap_or_else(|| panic!("{said}"));
-    assert!(message.contains("upstream"), "{said}");
-
-    let body = chat(QUESTION, json!({})).to_string();
-    let answer = eventually("the upstream is back", 60, || {
-        Some(post(&front.place, &front.place.key(), &body)).filter(|answer| answer.status == 200)
-    });
-    assert_eq!(answer.body["choices"][0]["message"]["content"], "The capital of France is Paris.");
 }
