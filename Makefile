@@ -1,7 +1,7 @@
 # Everything a newcomer types. `make help` lists it.
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help up build test soak crashes mutants bench bench-chain bench-worker fmt clean
+.PHONY: help up build test soak fuzz crashes mutants bench bench-chain bench-worker fmt clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -18,6 +18,9 @@ test: ## everything that CI checks: format, lints, licences, unit, virtual-machi
 soak: ## 2,000,000 random instructions against the program's model, on all cores (STEPS=n for more or fewer)
 	@. scripts/env.sh && cd localnet && CARGO_TARGET_DIR=$$localnet_target CHAINFERENCE_SOAK_STEPS=$${STEPS:-2000000} \
 		cargo test --release --locked --test conservation -- --nocapture every_lamport
+
+fuzz: ## bytes that strangers send, 10 minutes for each of four kinds (SECONDS=n for more or fewer, TARGETS= for some)
+	@scripts/fuzz $(or $(SECONDS),600) $(TARGETS)
 
 crashes: build ## kill the gateway at each stored step, 20 times each (SEEDS=n for more or fewer; an hour)
 	@. scripts/env.sh && CHAINFERENCE_CRASH_SEEDS=$${SEEDS:-20} cargo test --release --locked --workspace --test e2e -- \

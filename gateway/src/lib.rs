@@ -11,6 +11,8 @@ mod access;
 mod clock;
 mod error;
 mod failpoint;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod keys;
 mod ledger;
 mod limits;

@@ -31,6 +31,12 @@ pub const WORKER_REPLY_DEADLINE: Duration = Duration::from_secs(5);
 pub const WORKER_CONNECT_DEADLINE: Duration = Duration::from_secs(2);
 /// The longest event that a worker may send, so that none can fill the memory.
 pub const FRAME_BYTES_MAX: usize = 256 * 1024;
+/// More text than this a token is not: vocabularies have runs of spaces or dashes of a few hundred bytes.
+pub const TOKEN_BYTES_MAX: u64 = 1_024;
+/// What an answer may have besides, such as the ids of tool calls.
+pub const SPARE_BYTES: u64 = 64 * 1024;
+/// Numbers of an embedding; the longest known have 12,288.
+pub const DIMENSIONS_MAX: usize = 16_384;
 
 /// A connection to an upstream that is unused for so long is not used again: it is about to be hung up on.
 pub const UPSTREAM_IDLE: Duration = Duration::from_secs(4);
@@ -53,6 +59,8 @@ pub const TOP_LOGPROBS_MAX: u32 = 20;
 pub const TOOLS_MAX: usize = 128;
 /// The name of a function or of a schema.
 pub const NAME_BYTES_MAX: usize = 64;
+/// Schemas and variables that nest deeper are refused: readers of JSON give up at 128, with all that is around them.
+pub const JSON_DEPTH_MAX: usize = 100;
 pub const EMBEDDING_INPUTS_MAX: usize = 2_048;
 /// The length of a completion that names none.
 pub const COMPLETION_TOKENS: u32 = 16;

@@ -266,7 +266,7 @@ fn accounts_config(
     }
 }
 
-struct AccountData {
+pub(crate) struct AccountData {
     owner: String,
     executable: bool,
     data: Vec<u8>,
@@ -280,7 +280,7 @@ fn account_config(commitment: CommitmentConfig) -> RpcAccountInfoConfig {
     }
 }
 
-fn decode(address: &Pubkey, account: &UiAccount) -> Result<AccountData, ChainError> {
+pub(crate) fn decode(address: &Pubkey, account: &UiAccount) -> Result<AccountData, ChainError> {
     let data = account
         .data
         .decode()
@@ -296,7 +296,7 @@ fn parse<T: Stored>(address: &Pubkey, data: &[u8]) -> Result<T, ChainError> {
 }
 
 /// slot (8), epoch start (8), epoch (8), leader schedule epoch (8), unix time (8), little-endian.
-fn parse_clock(data: &[u8]) -> Option<Clock> {
+pub(crate) fn parse_clock(data: &[u8]) -> Option<Clock> {
     let slot = data.first_chunk::<8>()?;
     let unix_s = data.get(32..40)?.first_chunk::<8>()?;
     Some(Clock { slot: u64::from_le_bytes(*slot), unix_s: i64::from_le_bytes(*unix_s) })

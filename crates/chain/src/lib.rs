@@ -14,6 +14,8 @@ mod client;
 mod error;
 pub mod event;
 mod failover;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 pub mod instruction;
 mod submit;
 mod subscription;

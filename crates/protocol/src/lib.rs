@@ -23,6 +23,8 @@ pub use frame::{
     Candidate, Delta, FinishReason, Frame, FrameError, SignedReceipt, TokenLogprob, ToolCallDelta,
 };
 pub use id::{Address, Signature};
+#[cfg(any(test, fuzzing))]
+pub use seal::fuzzing;
 pub use seal::{
     FrameOpener, FrameSealer, SealError, SealedCall, WorkerPublic, WorkerSecret, open_call,
     seal_call,

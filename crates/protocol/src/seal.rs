@@ -100,12 +100,23 @@ pub fn seal_call(
     request: &CallRequest,
     rng: &mut impl CryptoRng,
 ) -> Result<(SealedCall, FrameOpener), SealError> {
+    let plaintext = serde_json::to_vec(request).map_err(|_| SealError::Content)?;
+    seal_plaintext(to, session_key, (job, call), plaintext, rng)
+}
+
+/// Seals the bytes of a request.
+fn seal_plaintext(
+    to: &WorkerPublic,
+    session_key: &SessionKey,
+    (job, call): (Address, u32),
+    plaintext: Vec<u8>,
+    rng: &mut impl CryptoRng,
+) -> Result<(SealedCall, FrameOpener), SealError> {
     let to = <Kem as hpke::Kem>::PublicKey::from_bytes(&to.0).map_err(|_| SealError::WorkerKey)?;
     let (enc, mut context) =
         hpke::setup_sender::<Cipher, Kdf, Kem, _>(&OpModeS::Base, &to, INFO, rng)
             .map_err(|_| SealError::WorkerKey)?;
     let aad = associated_data(job, call);
-    let plaintext = serde_json::to_vec(request).map_err(|_| SealError::Content)?;
     let body = context.seal(&pad(plaintext), &aad).map_err(|_| SealError::Seal)?;
     let mut frame_key = Zeroizing::new([0; 32]);
     context.export(FRAMES, &mut *frame_key).map_err(|_| SealError::Seal)?;
@@ -162,7 +173,7 @@ impl FrameSealer {
 
 impl FrameOpener {
     /// The frame of the next event's data. After an error the stream can't be trusted any more.
-    pub fn open(&mut self, data: &str) -> Result<Frame, FrameError> {
+    pub fn open(&mut self, data: impl AsRef<[u8]>) -> Result<Frame, FrameError> {
         let sealed = BASE64.decode(data).map_err(|_| FrameError::Encoding)?;
         let nonce = self.0.next_nonce()?;
         let payload = Payload { msg: &sealed, aad: &self.0.aad };
@@ -220,6 +231,9 @@ fn unpad(padded: &[u8]) -> Option<&[u8]> {
     let end = padded.iter().rposition(|byte| *byte != 0)?;
     (padded[end] == 0x80).then(|| &padded[..end])
 }
+
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 
 #[cfg(test)]
 mod tests;

@@ -6,6 +6,7 @@ mod call;
 mod chat;
 mod completion;
 mod decoding;
+mod depth;
 mod described;
 mod embedding;
 mod error;
@@ -22,8 +23,10 @@ pub use answers::Answers;
 #[cfg(test)]
 pub use call::Style;
 pub use call::{Call, Events, Form, StreamEvent};
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 pub use chat::parse_chat;
+#[cfg(any(test, fuzzing))]
+pub use completion::parse_completion;
 pub use described::schemas;
 pub use embedding::{EmbeddingCall, Encoding, embeddings, parse_embedding};
 pub use error::ApiError;

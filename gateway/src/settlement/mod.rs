@@ -11,6 +11,8 @@ mod answer;
 mod call;
 mod end;
 mod error;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod job;
 mod lease;
 mod meter;
@@ -35,7 +37,7 @@ mod worker;
 pub use answer::{Answer, Ended, Event, Failure, Started};
 pub use error::CallError;
 pub use mode::{Mode, Way};
-pub use pieces::{Pieces, Text};
+pub use pieces::{Pieces, Room, Text};
 pub use sse::EventReader;
 pub use worker::Workers;
 

@@ -2,16 +2,16 @@
 
 use std::{sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use chainference_chain::{JobTerms, Keypair, Quote, QuoteRequest};
 use chainference_protocol::{
     ErrorCode, Frame, FrameOpener, SealedCall, SignedVoucher, WireError, WireErrorBody,
 };
-use eventsource_stream::{Event, EventStreamError, Eventsource};
-use futures_util::{Stream, StreamExt, stream::BoxStream};
+use futures_util::{StreamExt, stream::BoxStream};
 use reqwest::{Response, redirect::Policy};
 use serde::Serialize;
 
-use super::CallError;
+use super::{CallError, sse::EventReader};
 use crate::{limits, routing::egress::PublicOnly};
 
 /// Speaks to workers. Cheap to clone; connections are kept and shared.
@@ -67,9 +67,7 @@ impl Workers {
         let request = self.http.post(format!("{endpoint}/v1/calls")).json(sealed).send();
         let sent = tokio::time::timeout(deadline, request).await;
         let response = sent.map_err(|_| CallError::FirstTokenLate)?.map_err(unreachable)?;
-        let events = bounded(checked(response).await?).eventsource();
-        let before = opener.digest();
-        Ok(Frames { events: events.boxed(), opener, before })
+        Ok(Frames::new(checked(response).await?, opener))
     }
 
     async fn post<T: Serialize>(
@@ -92,22 +90,37 @@ impl Workers {
 
 /// The frames of one answer, opened in order.
 pub struct Frames {
-    events: BoxStream<'static, Result<Event, EventStreamError<CallError>>>,
+    chunks: BoxStream<'static, reqwest::Result<Bytes>>,
+    events: EventReader,
     opener: FrameOpener,
     before: [u8; 32],
 }
 
 impl Frames {
+    pub(super) fn new(response: Response, opener: FrameOpener) -> Self {
+        Self {
+            chunks: response.bytes_stream().boxed(),
+            events: EventReader::new(limits::FRAME_BYTES_MAX),
+            before: opener.digest(),
+            opener,
+        }
+    }
+
     /// The next frame. A stream that ends before the answer does is an error.
     pub async fn next(&mut self) -> Result<Frame, CallError> {
-        let event = match self.events.next().await {
-            Some(Ok(event)) => event,
-            Some(Err(EventStreamError::Transport(error))) => return Err(error),
-            Some(Err(error)) => return Err(CallError::Protocol(error.to_string())),
-            None => return Err(CallError::Unreachable("the answer broke off".into())),
+        let data = loop {
+            if let Some(data) = self.events.pop() {
+                break data;
+            }
+            let chunk = match self.chunks.next().await {
+                Some(chunk) => chunk.map_err(unreachable)?,
+                None => return Err(CallError::Unreachable("the answer broke off".into())),
+            };
+            let taken = self.events.take(&chunk);
+            taken.map_err(|error| CallError::Protocol(error.to_string()))?;
         };
         self.before = self.opener.digest();
-        match self.opener.open(&event.data) {
+        match self.opener.open(&data) {
             Ok(Frame::Error { code, message }) => {
                 Err(CallError::Worker(WireError { code, message }))
             }
@@ -115,29 +128,11 @@ impl Frames {
             Err(error) => Err(CallError::Protocol(error.to_string())),
         }
     }
-}
 
-impl Frames {
     /// Digest of the frames before the last one: what a receipt in it is about.
     pub fn digest_before(&self) -> [u8; 32] {
         self.before
     }
-}
-
-/// The body's chunks, cut off where one event grows beyond all sense.
-fn bounded(response: Response) -> impl Stream<Item = Result<bytes::Bytes, CallError>> + Send {
-    let mut since_event = 0_usize;
-    response.bytes_stream().map(move |chunk| {
-        let chunk = chunk.map_err(unreachable)?;
-        since_event = match chunk.iter().rposition(|byte| *byte == b'\n') {
-            Some(at) => chunk.len() - at,
-            None => since_event.saturating_add(chunk.len()),
-        };
-        if since_event > limits::FRAME_BYTES_MAX {
-            return Err(CallError::Protocol("an event is too long".into()));
-        }
-        Ok(chunk)
-    })
 }
 
 /// The response of a success; a worker's own words for what is not.

@@ -16,6 +16,7 @@ use utoipa::ToSchema;
 use super::{
     call::{Call, Form, Style},
     decoding::{DecodingRequest, check_model, in_range},
+    depth::check_depth,
     read::{RequestError, TextOr, read},
     refused,
 };
@@ -98,6 +99,7 @@ pub fn parse_chat(body: &[u8]) -> Result<Call, RequestError> {
         decoding,
     };
     check_grammars(&chat)?;
+    check_depth(&chat)?;
     let form = Form {
         style: Style::Chat,
         answers: chat.decoding.n,

@@ -18,6 +18,7 @@ use super::{
     call::{Call, Form, Style},
     chat,
     decoding::{DecodingRequest, check_model, in_range},
+    depth::check_depth,
     read::{RequestError, TextOr, read},
     refused,
 };
@@ -158,6 +159,7 @@ fn to_request(
         decoding,
     };
     chat::check_grammars(&chat)?;
+    check_depth(&chat)?;
     Ok(CallRequest { model: request.model, task: Task::Chat(chat) })
 }
 

@@ -19,6 +19,7 @@ use super::{
     call::{Call, Form, Style},
     chat,
     decoding::{DecodingRequest, check_model, in_range},
+    depth::check_depth,
     read::{RequestError, TextOr, read},
     refused,
 };
@@ -181,6 +182,7 @@ fn to_chat(
         decoding,
     };
     chat::check_grammars(&chat)?;
+    check_depth(&chat)?;
     Ok(chat)
 }
 

@@ -12,7 +12,7 @@ use super::{
     error::{Said, Trouble},
     tokens::Logprobs,
 };
-use crate::settlement::{Ended, Event, Pieces, Text};
+use crate::settlement::{Ended, Event, Pieces, Room, Text};
 
 /// A chunk of a stream, or a whole answer: they differ in names only.
 #[derive(Deserialize)]
@@ -115,7 +115,7 @@ impl std::fmt::Debug for Usage {
 impl Reader {
     pub fn of_texts(answers: usize) -> Self {
         let texts = vec![Text::default(); answers];
-        let pieces = Pieces::Texts { answers: texts, tokens_max: u64::MAX };
+        let pieces = Pieces::Texts { answers: texts, tokens_max: u64::MAX, room: Room::ANY };
         let (calls, ended) = (vec![Vec::new(); answers], vec![false; answers]);
         Self { pieces, calls, ended, usage: None, told: 0 }
     }
