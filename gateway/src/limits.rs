@@ -8,6 +8,9 @@ use chainference_market::Lamports;
 pub const HEADERS_DEADLINE: Duration = Duration::from_secs(10);
 /// A request's body must be complete within this time after its headers.
 pub const BODY_DEADLINE: Duration = Duration::from_secs(30);
+/// What is still on its way of a request that was answered is taken so long, and so much of it, before its connection ends.
+pub const LINGER_DEADLINE: Duration = Duration::from_secs(5);
+pub const LINGER_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// The whole way to the first token, over all workers that are tried.
 pub const FIRST_TOKEN_DEADLINE: Duration = Duration::from_secs(120);
 /// The longest silence between two frames of a worker.

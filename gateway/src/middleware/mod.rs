@@ -2,6 +2,7 @@
 
 mod auth;
 mod identity;
+mod linger;
 mod permit;
 mod rates;
 mod repeat;
@@ -29,6 +30,8 @@ pub fn around_all(router: Router) -> Router {
         .layer(middleware::from_fn(identity::identify))
         // Each error in the form of its endpoint.
         .layer(middleware::from_fn(error_shape))
+        // A client that sends still when it is answered hears the answer.
+        .layer(middleware::from_fn(linger::over_the_rest))
 }
 
 /// Wraps the routes that cost work or money.

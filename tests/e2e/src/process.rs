@@ -40,6 +40,14 @@ pub fn family(pid: u32) -> Vec<u32> {
     family
 }
 
+/// What it has in memory.
+pub fn memory_bytes(pid: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+    kib.expect("Linux tells") << 10
+}
+
 /// From /proc/PID/stat, behind the name in parentheses.
 fn parent_and_state(pid: u32) -> Option<(u32, char)> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;

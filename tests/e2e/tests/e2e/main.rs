@@ -4,6 +4,7 @@ mod alone;
 mod calls;
 mod completions;
 mod crashes;
+mod crowds;
 mod decoding;
 mod embeddings;
 mod keys;
