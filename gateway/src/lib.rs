@@ -99,7 +99,7 @@ pub async fn run(options: Options, shutdown: CancellationToken) -> Result<(), Ga
         services.spawn(upstreams.clone().note_until(ledger, background.clone()));
     }
     let sockets = TaskTracker::new();
-    let app = App {
+    let app = App::new(state::Parts {
         settlement: settlement.clone(),
         upstreams,
         access: Access::new(settlement.ledger.clone()),
@@ -109,7 +109,7 @@ pub async fn run(options: Options, shutdown: CancellationToken) -> Result<(), Ga
         responses: options.store_responses.then(openai::Responses::default),
         metrics,
         sockets: sockets.clone(),
-    };
+    });
     tracing::info!(%address, vault = %settlement.vault, "the gateway is ready");
     server::serve(listener, router::router(app), options.connections_max, shutdown).await;
     // Their connections are no requests any more, and were not waited for.

@@ -1,6 +1,6 @@
 //! What every handler can reach.
 
-use std::sync::Arc;
+use std::{ops::Deref, sync::Arc};
 
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::Semaphore;
@@ -11,9 +11,26 @@ use crate::{
     upstream::Upstreams,
 };
 
-/// The gateway's parts. Cheap to clone.
+/// The gateway's parts, shared: each layer that a request passes holds them.
 #[derive(Clone)]
-pub struct App {
+pub struct App(Arc<Parts>);
+
+impl App {
+    pub fn new(parts: Parts) -> Self {
+        Self(Arc::new(parts))
+    }
+}
+
+impl Deref for App {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
+/// What there is one of in a gateway.
+pub struct Parts {
     pub settlement: Settlement,
     pub upstreams: Upstreams,
     pub access: Access,

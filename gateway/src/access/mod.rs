@@ -1,7 +1,8 @@
-//! Who calls, and what they may: each request's key is looked up in the ledger, so that a key that
-//! was made, changed or revoked counts at once, by whichever process that was done.
+//! Who calls, and what they may: each request's key is looked up in the ledger, unless it is unchanged, so that a key
+//! that was made, changed or revoked counts at once, by whichever process that was done.
 
 mod bucket;
+mod known;
 mod models;
 mod rates;
 mod refusal;
@@ -24,6 +25,7 @@ use crate::{
     keys,
     ledger::{Budgets, DEFAULT_KEY, KeyRow, Ledger, LedgerError},
 };
+use known::Known;
 use rates::Rates;
 
 /// Why a key opens nothing.
@@ -44,13 +46,14 @@ pub enum Denied {
 pub struct Access {
     ledger: Ledger,
     since: Instant,
+    known: Known,
     /// By the keys' ids; only good keys come in, so that strangers can't fill it.
     rates: Arc<Mutex<HashMap<String, Arc<Rates>>>>,
 }
 
 impl Access {
     pub fn new(ledger: Ledger) -> Self {
-        Self { ledger, since: Instant::now(), rates: Arc::default() }
+        Self { ledger, since: Instant::now(), known: Known::default(), rates: Arc::default() }
     }
 
     /// Whose key this is.
@@ -58,17 +61,28 @@ impl Access {
     /// # Errors
     /// [`Denied`]
     pub async fn identify(&self, presented: &str) -> Result<Caller, Denied> {
-        let found = self.ledger.key_by_hash(&keys::hash(presented)).await?;
-        let key = found.ok_or(Denied::Unknown)?;
+        let hash = keys::hash(presented);
         let now_ms = now_unix_ms();
+        let stamp = self.ledger.stamp();
+        if let Some(stamp) = stamp
+            && let Some(caller) = self.known.get(&hash, stamp)
+            && !has_expired(&caller.0.key, now_ms)
+        {
+            return Ok(caller);
+        }
+        let key = self.ledger.key_by_hash(&hash).await?.ok_or(Denied::Unknown)?;
         if key.revoked_unix_ms.is_some() {
             return Err(Denied::Revoked);
         }
-        if key.expires_unix_ms.is_some_and(|expires| expires <= now_ms) {
+        if has_expired(&key, now_ms) {
             return Err(Denied::Expired);
         }
         self.ledger.note_use(&key, now_ms).await?;
-        Ok(self.caller(key))
+        let caller = self.caller(key);
+        if let Some(stamp) = stamp {
+            self.known.put(hash, caller.clone(), stamp);
+        }
+        Ok(caller)
     }
 
     fn caller(&self, key: KeyRow) -> Caller {
@@ -76,16 +90,16 @@ impl Access {
         let rates = all.entry(key.id.clone()).or_default();
         rates.limit(&key.limits, now_ms(self.since));
         let models = ModelList::new(key.models.clone());
-        Caller(Arc::new(Known { rates: rates.clone(), since: self.since, models, key }))
+        Caller(Arc::new(Holder { rates: rates.clone(), since: self.since, models, key }))
     }
 }
 
 /// Who has made a request. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Caller(Arc<Known>);
+pub struct Caller(Arc<Holder>);
 
 #[derive(Debug)]
-struct Known {
+struct Holder {
     key: KeyRow,
     models: ModelList,
     rates: Arc<Rates>,
@@ -141,6 +155,10 @@ impl Caller {
     fn now_ms(&self) -> i64 {
         now_ms(self.0.since)
     }
+}
+
+fn has_expired(key: &KeyRow, now_ms: i64) -> bool {
+    key.expires_unix_ms.is_some_and(|expires| expires <= now_ms)
 }
 
 /// Rates go by a clock that nobody sets.

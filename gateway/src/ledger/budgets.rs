@@ -69,6 +69,11 @@ fn day_of_month(at_ms: i64) -> i64 {
 }
 
 impl Budgets {
+    /// Whether there is any bound.
+    pub fn is_some(&self) -> bool {
+        Span::ALL.iter().any(|span| self.of(*span).is_some())
+    }
+
     pub fn of(&self, span: Span) -> Option<u64> {
         match span {
             Span::Day => self.day_lamports,
@@ -125,7 +130,7 @@ impl Ledger {
         budgets: &Budgets,
         now_ms: i64,
     ) -> Result<(), ReserveError> {
-        let mut all = self.pool.begin().await?;
+        let mut all = self.writer.begin().await?;
         sqlx::query(
             "INSERT INTO calls (id, key_id, model, streamed, status, started_at, reserved)
              VALUES (?, ?, ?, ?, 'running', ?, ?)",
@@ -153,7 +158,7 @@ impl Ledger {
         budgets: &Budgets,
         more: Lamports,
     ) -> Result<(), ReserveError> {
-        let mut all = self.pool.begin().await?;
+        let mut all = self.writer.begin().await?;
         let found: Option<(String, i64)> = sqlx::query_as(
             "UPDATE calls SET reserved = reserved + ? WHERE id = ? AND status = 'running'
              RETURNING key_id, started_at",
@@ -178,33 +183,37 @@ async fn reserve(
     amount: Lamports,
     at_ms: i64,
 ) -> Result<(), ReserveError> {
-    for span in Span::ALL {
-        let budget = budgets.of(span).unwrap_or(i64::MAX.unsigned_abs());
-        let used_up = || {
-            let until_unix_ms = span.ends_ms(at_ms);
-            UsedUp { span, budget: Lamports(budget), needed: amount, until_unix_ms }
-        };
-        if amount.0 > budget {
-            return Err(ReserveError::UsedUp(used_up()));
-        }
-        let done = sqlx::query(
-            "INSERT INTO spend (key_id, span, began, reserved) VALUES (?, ?, ?, ?)
-             ON CONFLICT (key_id, span, began)
-             DO UPDATE SET reserved = spend.reserved + excluded.reserved
-             WHERE spend.spent + spend.reserved <= ? - excluded.reserved",
-        )
-        .bind(key_id)
-        .bind(span.name())
-        .bind(span.began_ms(at_ms))
-        .bind(to_sql(amount.0)?)
-        .bind(to_sql(budget.min(i64::MAX.unsigned_abs()))?)
-        .execute(&mut **all)
-        .await?;
-        if done.rows_affected() == 0 {
-            return Err(ReserveError::UsedUp(used_up()));
-        }
+    let most = i64::MAX.unsigned_abs();
+    let budget = |span| budgets.of(span).unwrap_or(most);
+    let used_up = |span: Span| {
+        let (budget, until_unix_ms) = (Lamports(budget(span)), span.ends_ms(at_ms));
+        ReserveError::UsedUp(UsedUp { span, budget, needed: amount, until_unix_ms })
+    };
+    if let Some(span) = Span::ALL.into_iter().find(|span| amount.0 > budget(*span)) {
+        return Err(used_up(span));
     }
-    Ok(())
+    let amount = to_sql(amount.0)?;
+    let mut query = sqlx::query_scalar::<_, String>(
+        "INSERT INTO spend (key_id, span, began, reserved)
+         VALUES (?, ?, ?, ?), (?, ?, ?, ?), (?, ?, ?, ?)
+         ON CONFLICT (key_id, span, began)
+         DO UPDATE SET reserved = spend.reserved + excluded.reserved
+         WHERE spend.spent + spend.reserved <= -excluded.reserved +
+             CASE excluded.span WHEN ? THEN ? WHEN ? THEN ? WHEN ? THEN ? END
+         RETURNING span",
+    );
+    for span in Span::ALL {
+        query = query.bind(key_id).bind(span.name()).bind(span.began_ms(at_ms)).bind(amount);
+    }
+    for span in Span::ALL {
+        query = query.bind(span.name()).bind(to_sql(budget(span).min(most))?);
+    }
+    let done = query.fetch_all(&mut **all).await?;
+    let is_short = |span: &Span| !done.iter().any(|name| name == span.name());
+    match Span::ALL.into_iter().find(is_short) {
+        Some(span) => Err(used_up(span)),
+        None => Ok(()),
+    }
 }
 
 /// What was reserved is free again, and what was spent is spent, in each span that the call began in.
@@ -215,20 +224,17 @@ pub(super) async fn release(
     cost: Lamports,
     started_ms: i64,
 ) -> Result<(), LedgerError> {
+    let mut query = sqlx::query(
+        "INSERT INTO spend (key_id, span, began, spent, reserved)
+         VALUES (?, ?, ?, ?, 0), (?, ?, ?, ?, 0), (?, ?, ?, ?, 0)
+         ON CONFLICT (key_id, span, began)
+         DO UPDATE SET spent = spend.spent + excluded.spent, reserved = spend.reserved - ?",
+    );
+    let spent = to_sql(cost.0)?;
     for span in Span::ALL {
-        sqlx::query(
-            "INSERT INTO spend (key_id, span, began, spent, reserved) VALUES (?, ?, ?, ?, 0)
-             ON CONFLICT (key_id, span, began)
-             DO UPDATE SET spent = spend.spent + excluded.spent, reserved = spend.reserved - ?",
-        )
-        .bind(key_id)
-        .bind(span.name())
-        .bind(span.began_ms(started_ms))
-        .bind(to_sql(cost.0)?)
-        .bind(reserved)
-        .execute(&mut **all)
-        .await?;
+        query = query.bind(key_id).bind(span.name()).bind(span.began_ms(started_ms)).bind(spent);
     }
+    query.bind(reserved).execute(&mut **all).await?;
     Ok(())
 }
 

@@ -53,7 +53,7 @@ impl Ledger {
         sqlx::query("UPDATE calls SET job = ? WHERE id = ? AND status = 'running'")
             .bind(job)
             .bind(id)
-            .execute(&self.pool)
+            .execute(&self.writer)
             .await?;
         Ok(())
     }
@@ -70,7 +70,7 @@ impl Ledger {
         end: &CallEnd,
         now_ms: i64,
     ) -> Result<(), LedgerError> {
-        let mut all = self.pool.begin().await?;
+        let mut all = self.writer.begin().await?;
         let ended: Option<(String, i64, i64)> = sqlx::query_as(
             "UPDATE calls SET status = ?, job = COALESCE(?, job), tokens_in = ?, tokens_out = ?, cost = ?,
                               error = ?, ended_at = ?

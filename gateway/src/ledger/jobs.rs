@@ -137,7 +137,7 @@ impl Ledger {
         .bind(job.mode)
         .bind(now_ms)
         .bind(now_ms)
-        .execute(&self.pool)
+        .execute(&self.writer)
         .await?;
         Ok(())
     }
@@ -147,7 +147,7 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError::Transition`], unless it was submitted.
     pub async fn lock_job(&self, job: &str, rent: Lamports, now: i64) -> Result<(), LedgerError> {
-        let mut all = self.pool.begin().await?;
+        let mut all = self.writer.begin().await?;
         let done = sqlx::query(
             "UPDATE jobs SET status = 'locked', rent = ?, updated_at = ?
              WHERE id = ? AND status IN ('submitted', 'locked')",
@@ -181,7 +181,7 @@ impl Ledger {
         .bind(now_ms)
         .bind(now_ms)
         .bind(job)
-        .execute(&self.pool)
+        .execute(&self.writer)
         .await?;
         expect_one(done.rows_affected(), job, "ended")
     }
@@ -197,7 +197,7 @@ impl Ledger {
         refund: Lamports,
         now_ms: i64,
     ) -> Result<(), LedgerError> {
-        let mut all = self.pool.begin().await?;
+        let mut all = self.writer.begin().await?;
         let done = sqlx::query(
             "UPDATE jobs SET status = 'settled', paid = ?, refund = ?, updated_at = ?
              WHERE id = ? AND status IN ('submitted', 'locked', 'ended')",
@@ -219,7 +219,7 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError::Transition`], where it never was on chain, or is closed already.
     pub async fn close_job(&self, job: &str, now_ms: i64) -> Result<(), LedgerError> {
-        let mut all = self.pool.begin().await?;
+        let mut all = self.writer.begin().await?;
         let unseen = sqlx::query(
             "UPDATE jobs SET status = 'closed', updated_at = ?
              WHERE id = ? AND status IN ('submitted', 'locked', 'ended')",
@@ -258,7 +258,7 @@ impl Ledger {
         .bind(error)
         .bind(now_ms)
         .bind(job)
-        .execute(&self.pool)
+        .execute(&self.writer)
         .await?;
         expect_one(done.rows_affected(), job, "failed")
     }
@@ -273,7 +273,7 @@ impl Ledger {
         stake: Lamports,
         now_ms: i64,
     ) -> Result<(), LedgerError> {
-        let mut all = self.pool.begin().await?;
+        let mut all = self.writer.begin().await?;
         // Written first, so that nothing changes between the look and the booking.
         let changed = sqlx::query("UPDATE jobs SET updated_at = ? WHERE id = ? AND stake < ?")
             .bind(now_ms)
@@ -302,7 +302,7 @@ impl Ledger {
         sqlx::query("UPDATE jobs SET error = ? WHERE id = ?")
             .bind(error)
             .bind(job)
-            .execute(&self.pool)
+            .execute(&self.writer)
             .await?;
         Ok(())
     }

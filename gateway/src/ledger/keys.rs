@@ -83,9 +83,9 @@ impl Ledger {
         .bind(limits.concurrency.map(to_sql).transpose()?)
         .bind(now_ms)
         .bind(key.expires_unix_ms)
-        .execute(&self.pool)
+        .execute(&self.writer)
         .await?;
-        Ok(())
+        self.flush().await
     }
 
     /// Makes the key of the gateway's own file known; it takes the place of an older one.
@@ -106,7 +106,7 @@ impl Ledger {
         .bind(&secret.sha256)
         .bind(&secret.hint)
         .bind(now_ms)
-        .execute(&self.pool)
+        .execute(&self.writer)
         .await?;
         Ok(())
     }
@@ -145,8 +145,9 @@ impl Ledger {
         .bind(now_ms)
         .bind(id)
         .bind(DEFAULT_KEY)
-        .execute(&self.pool)
+        .execute(&self.writer)
         .await?;
+        self.flush().await?;
         Ok(done.rows_affected() == 1)
     }
 
@@ -159,7 +160,7 @@ impl Ledger {
         sqlx::query("UPDATE api_keys SET last_used_at = ? WHERE id = ?")
             .bind(now_ms)
             .bind(&key.id)
-            .execute(&self.pool)
+            .execute(&self.writer)
             .await?;
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! The gateway's ledger: what was meant, what was sent, and what came of it.
 //!
-//! A row is durable before what it speaks of leaves this machine. Nothing here speaks to a chain.
+//! A row is stored before what it speaks of leaves this machine; what binds us on the chain is on the disk by
+//! then. Nothing here speaks to a chain.
 
 mod budgets;
 mod calls;
@@ -19,6 +20,7 @@ mod vouchers;
 
 pub use budgets::{Budgets, NewCall, ReserveError, Span, UsedUp};
 pub use calls::CallEnd;
+pub use chainference_ledger::Stamp;
 pub use entries::Books;
 pub use jobs::{JobRow, JobStatus, NewJob, SessionKey};
 pub use keys::{DEFAULT_KEY, KeyLimits, KeyRow, NewKey, StoredSecret};
@@ -35,20 +37,23 @@ use std::{
     io,
     os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
+use chainference_ledger::{Disk, kept_open};
 use sqlx::{
     SqlitePool,
     migrate::Migrator,
-    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+    sqlite::{SqliteConnectOptions, SqlitePoolOptions},
 };
 use thiserror::Error;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("../migrations/gateway");
 
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-const CONNECTIONS_MAX: u32 = 4;
+/// Connections that read.
+const READERS_MAX: u32 = 4;
 
 #[derive(Debug, Error)]
 pub enum LedgerError {
@@ -69,7 +74,12 @@ pub enum LedgerError {
 /// A handle on the ledger's database. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Ledger {
+    /// What only looks.
     pool: SqlitePool,
+    /// One connection, for which writers queue: SQLite lets one write at a time, and has those that collide sleep.
+    writer: SqlitePool,
+    disk: Disk,
+    path: Arc<Path>,
 }
 
 impl Ledger {
@@ -80,18 +90,15 @@ impl Ledger {
     /// [`LedgerError`], where the file can't be opened, or was written by a newer version.
     pub async fn open(path: &Path) -> Result<Self, LedgerError> {
         make_private(path).map_err(|source| LedgerError::File { path: path.to_owned(), source })?;
-        let options = SqliteConnectOptions::new()
-            .filename(path)
-            .journal_mode(SqliteJournalMode::Wal)
-            // A commit is on the disk when it returns: an intent that a power cut takes back
-            // would leave a job without its session key.
-            .synchronous(SqliteSynchronous::Full)
-            .foreign_keys(true)
-            .busy_timeout(BUSY_TIMEOUT);
-        let pool =
-            SqlitePoolOptions::new().max_connections(CONNECTIONS_MAX).connect_with(options).await?;
-        MIGRATIONS.run(&pool).await?;
-        Ok(Self { pool })
+        let writing = chainference_ledger::options_to_write(path);
+        let writer = kept_open().max_connections(1).connect_with(writing).await?;
+        MIGRATIONS.run(&writer).await?;
+        let reading = chainference_ledger::options(path);
+        let pool = kept_open().max_connections(READERS_MAX).connect_with(reading).await?;
+        let ledger = Self { pool, writer, disk: Disk::new(path), path: path.into() };
+        ledger.flush().await?;
+        ledger.disk.tidy_while_open(ledger.pool.clone());
+        Ok(ledger)
     }
 
     /// Opens an existing ledger to look into, beside a gateway that may be running.
@@ -102,7 +109,18 @@ impl Ledger {
         let options =
             SqliteConnectOptions::new().filename(path).read_only(true).busy_timeout(BUSY_TIMEOUT);
         let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options).await?;
-        Ok(Self { pool })
+        Ok(Self { writer: pool.clone(), pool, disk: Disk::new(path), path: path.into() })
+    }
+
+    /// All that was stored before is on the disk when this returns.
+    async fn flush(&self) -> Result<(), LedgerError> {
+        let failed = |source| LedgerError::File { path: self.path.to_path_buf(), source };
+        self.disk.flush().await.map_err(failed)
+    }
+
+    /// A mark of what was written so far; `None` where that can't be told now.
+    pub fn stamp(&self) -> Option<Stamp> {
+        self.disk.stamp()
     }
 
     /// Whether the database answers.
@@ -116,6 +134,7 @@ impl Ledger {
 
     /// Waits for what is being written, then closes the file.
     pub async fn close(&self) {
+        self.writer.close().await;
         self.pool.close().await;
     }
 }

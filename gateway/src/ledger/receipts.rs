@@ -33,7 +33,7 @@ impl Ledger {
         receipts: &[StoredReceipt],
         now_ms: i64,
     ) -> Result<(), LedgerError> {
-        let mut all = self.pool.begin().await?;
+        let mut all = self.writer.begin().await?;
         for receipt in receipts {
             sqlx::query(
                 "INSERT INTO receipts (job, call, kind, call_id, tokens_in, tokens_out, frames,

@@ -17,7 +17,7 @@ impl Ledger {
         now_ms: i64,
         forget_before_ms: i64,
     ) -> Result<Option<String>, LedgerError> {
-        let mut all = self.pool.begin().await?;
+        let mut all = self.writer.begin().await?;
         sqlx::query("DELETE FROM idempotency WHERE created_at < ?")
             .bind(forget_before_ms)
             .execute(&mut *all)
@@ -41,6 +41,7 @@ impl Ledger {
             Some(found.bind(key_id).bind(name).fetch_one(&mut *all).await?)
         };
         all.commit().await?;
+        self.flush().await?;
         Ok(earlier)
     }
 
@@ -52,7 +53,7 @@ impl Ledger {
         sqlx::query("DELETE FROM idempotency WHERE key_id = ? AND name = ?")
             .bind(key_id)
             .bind(name)
-            .execute(&self.pool)
+            .execute(&self.writer)
             .await?;
         Ok(())
     }

@@ -7,7 +7,7 @@ use sqlx::{Sqlite, Transaction};
 use super::{Ledger, LedgerError, StoredTransaction, TransactionStatus, to_sql};
 
 impl Ledger {
-    /// Stores a signed addition before it is sent.
+    /// Stores a signed addition before it is sent; it is on the disk when this returns.
     ///
     /// # Errors
     /// [`LedgerError`]
@@ -31,9 +31,9 @@ impl Ledger {
         .bind(to_sql(transaction.last_valid_block_height)?)
         .bind(to_sql(fee.0)?)
         .bind(now_ms)
-        .execute(&self.pool)
+        .execute(&self.writer)
         .await?;
-        Ok(())
+        self.flush().await
     }
 }
 

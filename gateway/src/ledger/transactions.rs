@@ -53,8 +53,8 @@ pub struct StoredTransaction {
 }
 
 impl Ledger {
-    /// Stores a signed transaction before it is sent. A job's publishing makes it submitted, in
-    /// the same commit.
+    /// Stores a signed transaction before it is sent; on the disk, with all that was stored before it, when this returns.
+    /// A job's publishing makes it submitted, in the same commit.
     ///
     /// # Errors
     /// [`LedgerError`]
@@ -66,7 +66,7 @@ impl Ledger {
         fee: Lamports,
         now_ms: i64,
     ) -> Result<(), LedgerError> {
-        let mut both = self.pool.begin().await?;
+        let mut both = self.writer.begin().await?;
         sqlx::query(
             "INSERT INTO transactions (signature, job, kind, wire, last_valid_block_height, fee,
                                        status, created_at)
@@ -95,7 +95,7 @@ impl Ledger {
             }
         }
         both.commit().await?;
-        Ok(())
+        self.flush().await
     }
 
     /// Records what became of a transaction. A landed one stays landed.
@@ -108,7 +108,7 @@ impl Ledger {
         status: TransactionStatus,
         error: Option<&str>,
     ) -> Result<(), LedgerError> {
-        let mut all = self.pool.begin().await?;
+        let mut all = self.writer.begin().await?;
         sqlx::query(
             "UPDATE transactions SET status = ?, error = ?
              WHERE signature = ? AND status <> 'landed'",

@@ -25,7 +25,7 @@ impl Ledger {
         all: &[UpstreamCalls],
         now_ms: i64,
     ) -> Result<(), LedgerError> {
-        let mut commit = self.pool.begin().await?;
+        let mut commit = self.writer.begin().await?;
         for one in all {
             sqlx::query(
                 "INSERT INTO upstream_calls (key_id, model, day, calls, tokens_in, tokens_out)

@@ -1,19 +1,53 @@
 //! What a call may cost its key: reserved before anything leaves, settled when it has ended.
 
 use chainference_market::{Lamports, Totals};
+use tokio::sync::OnceCell;
 
 use super::{CallError, call::Call, stake};
 use crate::{
-    access::Refusal,
+    access::{Caller, Refusal},
     clock::now_unix_ms,
-    ledger::{CallEnd, NewCall, ReserveError},
+    ledger::{CallEnd, Ledger, NewCall, ReserveError},
     metrics,
     routing::Candidate,
 };
 
+/// A call's row. It is written before anything is promised or shown for the call; where no budget has to be asked
+/// first, it is written while the worker reads the prompt.
+#[derive(Debug)]
+pub(super) struct Row {
+    ledger: Ledger,
+    caller: Caller,
+    id: String,
+    model: String,
+    streamed: bool,
+    reserve: Lamports,
+    began_ms: i64,
+    written: OnceCell<()>,
+}
+
+impl Row {
+    /// Writes it, unless that was done.
+    pub async fn write(&self) -> Result<(), CallError> {
+        let write = async || {
+            let call = NewCall {
+                id: &self.id,
+                key_id: self.caller.key_id(),
+                model: &self.model,
+                streamed: self.streamed,
+                reserve: self.reserve,
+            };
+            self.ledger.begin_call(call, self.caller.budgets(), self.began_ms).await
+        };
+        self.written.get_or_try_init(write).await.map_err(refused)?;
+        Ok(())
+    }
+}
+
 /// What a call has reserved and owes.
 #[derive(Debug)]
 pub(super) struct Charge {
+    pub row: Row,
     /// Of the key's tokens a minute.
     tokens: u64,
     reserved: Lamports,
@@ -31,20 +65,24 @@ impl Call {
         let reserved = stake::stake(&candidate.prices, bounds)?;
         let tokens = bounds.tokens_in.saturating_add(bounds.tokens_out);
         self.caller.take_tokens(tokens)?;
-        let call = NewCall {
-            id: &self.id,
-            key_id: self.caller.key_id(),
-            model: &candidate.model,
+        let row = Row {
+            ledger: self.settlement.ledger.clone(),
+            caller: self.caller.clone(),
+            id: self.id.clone(),
+            model: candidate.model,
             streamed,
             reserve: reserved,
+            began_ms: now_unix_ms(),
+            written: OnceCell::new(),
         };
-        let ledger = &self.settlement.ledger;
-        let begun = ledger.begin_call(call, self.caller.budgets(), now_unix_ms()).await;
-        if let Err(error) = begun {
+        // A budget must hold the call before it leaves.
+        if self.caller.budgets().is_some()
+            && let Err(error) = row.write().await
+        {
             self.caller.correct_tokens(tokens, 0);
-            return Err(refused(error));
+            return Err(error);
         }
-        Ok(Charge { tokens, reserved, owed: Lamports::ZERO })
+        Ok(Charge { row, tokens, reserved, owed: Lamports::ZERO })
     }
 
     /// Reserves what another worker may cost beyond what is reserved already.
@@ -57,6 +95,7 @@ impl Call {
         let most = charge.owed.plus(stake::stake(&candidate.prices, bounds)?)?;
         if most > charge.reserved {
             let more = most.minus(charge.reserved)?;
+            charge.row.write().await?;
             let ledger = &self.settlement.ledger;
             let reserved = ledger.reserve_more(&self.id, self.caller.budgets(), more).await;
             reserved.map_err(refused)?;
@@ -70,8 +109,12 @@ impl Call {
         let end = end.costing(charge.owed);
         self.caller.correct_tokens(charge.tokens, end.tokens_in.saturating_add(end.tokens_out));
         metrics::spent(self.caller.key_name(), charge.owed);
-        let ended = self.settlement.ledger.end_call(&self.id, job, &end, now_unix_ms()).await;
-        if let Err(error) = ended {
+        let ledger = &self.settlement.ledger;
+        let ended = async {
+            charge.row.write().await?;
+            Ok::<_, CallError>(ledger.end_call(&self.id, job, &end, now_unix_ms()).await?)
+        };
+        if let Err(error) = ended.await {
             tracing::error!(call = %self.id, %error, "a call's end could not be recorded");
         }
     }

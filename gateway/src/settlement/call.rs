@@ -15,7 +15,7 @@ use tokio::{
 
 use super::{
     Answer, CallError, Settlement,
-    admission::Charge,
+    admission::{Charge, Row},
     answer::{Event, Failure, Started},
     lease::Asked,
     mode::{Mode, Way},
@@ -134,7 +134,7 @@ impl Call {
             if let Err(error) = self.cover(charge, &candidate).await {
                 return Err(Failure { error, costs });
             }
-            let (error, owed) = match self.attempt(&candidate).await {
+            let (error, owed) = match self.attempt(&candidate, &charge.row).await {
                 Attempt::Over { job, end } => {
                     charge.owe(&candidate, end.totals());
                     return Ok((Some(job), end));
@@ -183,13 +183,14 @@ impl Call {
         self.mode.way(self.settlement.fees_matter, typical)
     }
 
-    async fn attempt(&self, candidate: &Candidate) -> Attempt {
+    async fn attempt(&self, candidate: &Candidate, row: &Row) -> Attempt {
         let unseen = |error| Attempt::Unseen { error, owed: Totals::ZERO };
         let settlement = &self.settlement;
         let mut is_fresh = false;
         loop {
             let asked = Asked {
                 call: &self.id,
+                row,
                 task: &self.request.task,
                 candidate,
                 way: self.way(candidate),
@@ -202,7 +203,8 @@ impl Call {
             };
             let overhead = self.began.elapsed();
             metrics::overhead(overhead);
-            let error = match self.send(candidate, &lease).await {
+            let (sent, written) = tokio::join!(self.send(candidate, &lease), row.write());
+            let error = match written.and(sent) {
                 Ok(frames) => {
                     let started = Started {
                         job: lease.job().id(),

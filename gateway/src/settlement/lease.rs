@@ -11,6 +11,7 @@ use tokio::time::{Instant, sleep};
 
 use super::{
     CallError, Settlement, Way,
+    admission::Row,
     prepare::{Locked, NewStake},
     session::{Lease, Session},
     stake,
@@ -18,8 +19,9 @@ use super::{
 use crate::{limits, routing::Candidate};
 
 /// What a call asks for.
-pub struct Asked<'a> {
+pub(super) struct Asked<'a> {
     pub call: &'a str,
+    pub row: &'a Row,
     pub task: &'a Task,
     pub candidate: &'a Candidate,
     pub way: Way,
@@ -78,6 +80,8 @@ impl Settlement {
         bounds: Totals,
         cost: Lamports,
     ) -> Result<Lease, CallError> {
+        // The job's row names the call's.
+        asked.row.write().await?;
         let new = NewStake {
             call: Some(asked.call),
             way: asked.way,

@@ -1,8 +1,8 @@
 //! What the worker is owed, on disk: quotes, calls, vouchers, claims.
 //!
 //! Every change goes through one writer, which commits what has gathered while the last commit was
-//! on its way (group commit): many vouchers share one disk flush, and a change is durable when its
-//! method returns.
+//! on its way (group commit), and then flushes: many vouchers share one disk flush, and a change is durable when
+//! its method returns. Calls are only counted: their rows wait for no flush.
 
 mod rows;
 mod statements;
@@ -11,11 +11,10 @@ mod writer;
 use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use chainference_chain::Pubkey;
-use sqlx::SqlitePool;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use chainference_ledger::{Disk, kept_open};
+use sqlx::{ConnectOptions, SqlitePool};
 use tokio::sync::{mpsc, oneshot};
 
 pub use rows::{Earned, Pending as PendingTransaction, StoredJob, StoredVoucher, Unfinished};
@@ -60,26 +59,22 @@ impl Ledger {
     pub async fn open(path: &Path) -> Result<Self, LedgerError> {
         let lock = lock_beside(path)?;
         create_private(path)?;
-        let options = SqliteConnectOptions::new()
-            .filename(path)
-            .foreign_keys(true)
-            .busy_timeout(Duration::from_secs(10))
-            .journal_mode(SqliteJournalMode::Wal)
-            // In WAL mode only FULL flushes at each commit: a voucher that was answered must survive
-            // a power cut.
-            .synchronous(SqliteSynchronous::Full);
-        let reads = SqlitePoolOptions::new().max_connections(3).connect_with(options).await?;
+        let reading = chainference_ledger::options(path);
+        let reads = kept_open().max_connections(3).connect_with(reading).await?;
         sqlx::migrate!("../migrations/worker")
             .run(&reads)
             .await
             .map_err(|error| LedgerError::Migrate(error.to_string()))?;
-        let connection = reads.acquire().await?.detach();
+        let connection = chainference_ledger::options_to_write(path).connect().await?;
+        let disk = Disk::new(path);
+        disk.flush().await.map_err(|error| LedgerError::Database(error.to_string()))?;
+        disk.tidy_while_open(reads.clone());
         let (writes, queue) = mpsc::channel(QUEUE_MAX);
-        tokio::spawn(write_batches(connection, queue, lock));
+        tokio::spawn(write_batches(connection, queue, disk, lock));
         Ok(Self { reads, writes })
     }
 
-    /// Makes one change durable. `false`: the change did not apply (a replayed call, a voucher that
+    /// Makes one change durable; a call's beginning or end so that it survives this process. `false`: the change did not apply (a replayed call, a voucher that
     /// doesn't rise, a job in another state).
     pub async fn write(&self, write: Write) -> Result<bool, LedgerError> {
         let (done, outcome) = oneshot::channel();

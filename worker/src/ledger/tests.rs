@@ -1,6 +1,8 @@
 use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
 
 use chainference_market::{Lamports, Prices, Totals};
+use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
 use tempfile::TempDir;
 
 use super::*;

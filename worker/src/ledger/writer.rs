@@ -3,6 +3,7 @@
 use std::fs::File;
 
 use chainference_chain::{Pubkey, Signature, SignedTransaction};
+use chainference_ledger::Disk;
 use chainference_market::{Lamports, Prices, Totals};
 use sqlx::Connection;
 use sqlx::sqlite::SqliteConnection;
@@ -167,6 +168,14 @@ pub enum Write {
     },
 }
 
+impl Write {
+    /// Whether a power cut must not take it. Of a call it may: what is owed is in vouchers, and a call that was forgotten
+    /// can at most be made once more.
+    fn waits_for_flush(&self) -> bool {
+        !matches!(self, Self::BeginCall { .. } | Self::EndCall { .. })
+    }
+}
+
 pub(super) struct Pending {
     pub write: Write,
     pub done: oneshot::Sender<Result<bool, LedgerError>>,
@@ -176,32 +185,57 @@ pub(super) struct Pending {
 pub(super) async fn write_batches(
     mut connection: SqliteConnection,
     mut queue: mpsc::Receiver<Pending>,
+    disk: Disk,
     _lock: File,
 ) {
     let mut batch = Vec::with_capacity(BATCH_MAX);
     while queue.recv_many(&mut batch, BATCH_MAX).await > 0 {
         match commit(&mut connection, &batch).await {
-            Ok(outcomes) => {
-                for (pending, applied) in batch.drain(..).zip(outcomes) {
-                    pending.done.send(Ok(applied)).ok(); // the asker may have left; the row stays
-                }
-            }
-            Err(_) => commit_one_by_one(&mut connection, &mut batch).await,
+            Ok(outcomes) => tell(&disk, batch.drain(..).zip(outcomes)),
+            Err(_) => commit_one_by_one(&mut connection, &disk, &mut batch).await,
         }
     }
     connection.close().await.ok();
 }
 
 /// A change that fails must not take the others of its group with it.
-async fn commit_one_by_one(connection: &mut SqliteConnection, batch: &mut Vec<Pending>) {
+async fn commit_one_by_one(
+    connection: &mut SqliteConnection,
+    disk: &Disk,
+    batch: &mut Vec<Pending>,
+) {
     for pending in batch.drain(..) {
-        let outcome = commit(connection, std::slice::from_ref(&pending)).await;
-        let applied = outcome.map(|applied| applied == [true]);
-        if let Err(error) = &applied {
-            tracing::error!(%error, "a change could not be stored");
+        match commit(connection, std::slice::from_ref(&pending)).await {
+            Ok(outcomes) => tell(disk, [pending].into_iter().zip(outcomes)),
+            Err(error) => {
+                tracing::error!(%error, "a change could not be stored");
+                pending.done.send(Err(error)).ok();
+            }
         }
-        pending.done.send(applied).ok();
     }
+}
+
+/// Tells who asked for changes that were committed what became of them: those that wait for no flush at once, the others
+/// after it. The asker may have left; the row stays.
+fn tell(disk: &Disk, changes: impl Iterator<Item = (Pending, bool)>) {
+    let (mut durable, disk) = (Vec::new(), disk.clone());
+    for (Pending { write, done }, applied) in changes {
+        if write.waits_for_flush() {
+            durable.push((done, applied));
+        } else {
+            done.send(Ok(applied)).ok();
+        }
+    }
+    if durable.is_empty() {
+        return;
+    }
+    // Beside the next commits.
+    tokio::spawn(async move {
+        let outcome = disk.flush().await.map_err(|error| LedgerError::Database(error.to_string()));
+        for (done, applied) in durable {
+            done.send(outcome.clone().map(|()| applied)).ok();
+        }
+    });
 }
 
 async fn commit(
