@@ -176,7 +176,11 @@ impl Answer {
             if let Some(delta) = held.take() {
                 match self.pass(delta).await? {
                     Passed::Sent => {}
-                    Passed::StakeUsed(delta) if self.has_more_stake().await => held = Some(delta),
+                    Passed::StakeUsed(delta) if self.has_more_stake().await => {
+                        // Nothing that follows may overtake it.
+                        held = Some(delta);
+                        continue;
+                    }
                     Passed::StakeUsed(_) => return self.cut().await,
                     Passed::Held(delta) => {
                         held = Some(delta);
