@@ -1,10 +1,10 @@
 # Everything a newcomer types. `make help` lists it.
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help up build test soak fuzz crashes mutants bench bench-chain bench-worker fmt clean
+.PHONY: help up build test soak fuzz crashes mutants bench bench-chain bench-worker bench-gateway fmt clean
 
 help: ## show this
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 up: build ## install what is missing, build, start a market on this machine, print its URL and key
 	@. scripts/env.sh && exec "$$target/release/chainference" up $(ARGS)
@@ -30,7 +30,7 @@ mutants: ## remove each guard of the program and change each rule of the market 
 	@scripts/mutants
 	@scripts/mutants-market
 
-bench: bench-chain bench-worker ## measure all that can be measured so far, into target/bench
+bench: bench-chain bench-worker bench-gateway ## measure everything, into target/bench
 
 bench-chain: ## what the program costs: compute, bytes, lamports a call; fails if a target is missed
 	@. scripts/env.sh && cd localnet && CHAINFERENCE_BENCH=$$target/bench CARGO_TARGET_DIR=$$localnet_target \
@@ -38,6 +38,9 @@ bench-chain: ## what the program costs: compute, bytes, lamports a call; fails i
 
 bench-worker: ## our worker against llama-server, on the same model (builds the peer once, then takes a quarter of an hour)
 	@scripts/bench-worker
+
+bench-gateway: build ## our gateway against others, in front of the same upstream (installs them once; ROUNDS=n CALLS=n)
+	@scripts/bench-gateway
 
 fmt: ## format the Rust sources
 	@cargo fmt --all && cd localnet && cargo fmt --all

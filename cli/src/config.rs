@@ -143,7 +143,7 @@ fn key(schema: &serde_json::Value, section: &str, id: &str) -> Option<String> {
     let known = |name: &str| names.contains_key(name).then(|| name.to_owned());
     known(id)
         .or_else(|| known(bare))
-        .or_else(|| (id == "chain_bin").then(|| known("binary")).flatten())
+        .or_else(|| matches!(id, "chain_bin" | "engine_bin").then(|| known("binary")).flatten())
         .or_else(|| names.keys().find(|name| name.starts_with(id)).cloned())
 }
 

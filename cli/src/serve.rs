@@ -160,7 +160,8 @@ fn worker_options(
     settings: &Settings,
 ) -> Result<chainference_worker::Options, CliError> {
     let ours = std::env::current_exe().map_err(CliError::file(Path::new("chainference")))?;
-    let mut options = chainference_worker::Options::new(home.root(), settings.endpoints()?, ours);
+    let engine = settings.engine.engine_bin.clone().unwrap_or(ours);
+    let mut options = chainference_worker::Options::new(home.root(), settings.endpoints()?, engine);
     let given = &settings.worker;
     options.listen = given.listen();
     options.endpoint_url = Some(given.endpoint());

@@ -1,6 +1,7 @@
 //! How models are computed, and what they may take.
 
 use std::num::NonZeroU32;
+use std::path::PathBuf;
 
 use chainference_worker::engine::{KvType, Tuning};
 use clap::Args;
@@ -41,6 +42,10 @@ pub struct EngineSettings {
     /// Tokens that are computed at once within a step [default: all of it]
     #[arg(long, env = "CHAINFERENCE_UBATCH_TOKENS", value_name = "TOKENS")]
     pub ubatch_tokens: Option<NonZeroU32>,
+    /// Program to start as the engine, which must speak as it does [default: chainference itself]
+    #[arg(long, env = "CHAINFERENCE_ENGINE_BIN", value_name = "PATH")]
+    #[serde(rename = "binary")]
+    pub engine_bin: Option<PathBuf>,
 }
 
 impl EngineSettings {

@@ -30,6 +30,7 @@ pub struct Place {
     pub rpc: u16,
     pub ws: u16,
     settings: Vec<String>,
+    slot_ms: u64,
 }
 
 impl Place {
@@ -41,12 +42,18 @@ impl Place {
         fs::create_dir(folder.path().join("home")).expect("a home");
         symlink(&models, folder.path().join("home/models")).expect("a link");
         let [gateway, worker, rpc, ws] = free_ports();
-        Self { folder, gateway, worker, rpc, ws, settings: Vec::new() }
+        Self { folder, gateway, worker, rpc, ws, settings: Vec::new(), slot_ms: SLOT_MS }
     }
 
     /// Adds settings in the form of flags of `up`.
     pub fn with(mut self, settings: &[&str]) -> Self {
         self.settings.extend(settings.iter().map(|setting| (*setting).to_owned()));
+        self
+    }
+
+    /// With slots of another length than tests need.
+    pub fn with_slots_of(mut self, slot_ms: u64) -> Self {
+        self.slot_ms = slot_ms;
         self
     }
 
@@ -72,7 +79,7 @@ impl Place {
             .args(["--gateway-listen", &format!("127.0.0.1:{}", self.gateway)])
             .args(["--worker-listen", &format!("127.0.0.1:{}", self.worker)])
             .args(["--rpc-port", &self.rpc.to_string(), "--ws-port", &self.ws.to_string()])
-            .args(["--slot-ms", &SLOT_MS.to_string()])
+            .args(["--slot-ms", &self.slot_ms.to_string()])
             .args(&self.settings);
         command
     }

@@ -127,6 +127,10 @@ impl Gateway {
         });
     }
 
+    pub fn pid(&self) -> u32 {
+        self.0.id()
+    }
+
     /// How it ended, if it has.
     pub fn ended(&mut self) -> Option<ExitStatus> {
         self.0.try_wait().expect("waited for")

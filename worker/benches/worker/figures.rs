@@ -2,8 +2,6 @@
 
 use std::fmt;
 
-use serde_json::{Value, json};
-
 use crate::workload::Figure;
 
 /// One workload, by both, one right after the other.
@@ -40,41 +38,5 @@ impl fmt::Display for Round {
             self.first_ratio(),
             self.load,
         )
-    }
-}
-
-/// Quartiles.
-pub struct Spread([f64; 5]);
-
-impl Spread {
-    /// Of at least one figure.
-    pub fn of(figures: impl Iterator<Item = f64>) -> Self {
-        let mut sorted: Vec<f64> = figures.collect();
-        sorted.sort_by(f64::total_cmp);
-        let quantile = |quarters: usize| {
-            let at = (sorted.len() - 1) as f64 * quarters as f64 / 4.0;
-            let (low, high) = (sorted[at.floor() as usize], sorted[at.ceil() as usize]);
-            low + (high - low) * at.fract()
-        };
-        Self(std::array::from_fn(quantile))
-    }
-
-    pub fn median(&self) -> f64 {
-        self.0[2]
-    }
-
-    pub fn quartiles(&self) -> (f64, f64) {
-        (self.0[1], self.0[3])
-    }
-
-    pub fn json(&self) -> Value {
-        let [min, q1, median, q3, max] = self.0;
-        json!({ "min": min, "q1": q1, "median": median, "q3": q3, "max": max })
-    }
-
-    /// "median (first–third quartile)", with so many decimals.
-    pub fn text(&self, decimals: usize) -> String {
-        let [_, q1, median, q3, _] = self.0;
-        format!("{median:.decimals$} ({q1:.decimals$}–{q3:.decimals$})")
     }
 }

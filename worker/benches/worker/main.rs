@@ -26,6 +26,7 @@ mod workload;
 
 use std::process::ExitCode;
 
+use chainference_testkit::bench::load;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
@@ -103,7 +104,7 @@ async fn one_round(
                 if is_ours { (ours, &mut our_figure) } else { (theirs, &mut their_figure) };
             *figure = workload::measure(target, point, &prompts).await?;
         }
-        let load = report::load()[0];
+        let load = load()[0];
         measured.push((point, Round { ours: our_figure, theirs: their_figure, load }));
     }
     Ok(measured)

@@ -7,10 +7,10 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use rand::rngs::StdRng;
 use serde_json::{Value, json};
 
-use crate::figures::Spread;
 use crate::ours::Ours;
 use crate::prompts;
 use crate::workload::{Answer, Failed};
+use chainference_testkit::bench::Spread;
 
 /// How long calls come in.
 const LASTS: Duration = Duration::from_secs(12);

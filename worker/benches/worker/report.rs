@@ -1,11 +1,12 @@
 //! The figures for scripts and for people.
 
 use std::path::Path;
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
+use chainference_testkit::bench::{Spread, commit};
 use serde_json::{Map, Value, json};
 
-use crate::figures::{Round, Spread};
+use crate::figures::Round;
 use crate::overload::Overload;
 use crate::peer::Flags;
 use crate::settings::Settings;
@@ -13,6 +14,9 @@ use crate::workload::Point;
 
 /// What must be left of the peak with ten times the calls.
 const KEPT_MIN: f64 = 0.9;
+
+/// What a run is about, from this package's folder.
+const MEASURED: &[&str] = &[".", "../crates"];
 
 /// The peer's version.
 const PEER: &str = "llama-server of llama-cpp-python 0.3.36";
@@ -96,7 +100,7 @@ impl Report<'_> {
         };
         let (same, of) = self.same_text;
         json!({
-            "commit": commit(),
+            "commit": commit(MEASURED),
             "peer": PEER,
             "peer_flags": self.flags.to_string(),
             "our_tuning": self.settings.tuning,
@@ -123,7 +127,7 @@ impl Report<'_> {
              | | ours | llama-server | ratio of a round, more is better |\n|---|---|---|---|\n{rows}\n\
              Medians, with the first and third quartile. The same text at temperature 0, with the same flags: {same} of \
              {of} prompts.\n\n{}",
-            commit(),
+            commit(MEASURED),
             self.flags,
             if self.settings.tuning.flash_attention == Some(true) { "on" } else { "off" },
             load.text(1),
@@ -161,24 +165,4 @@ impl Line {
         let Self { words, unit, ours, theirs, ratio, .. } = self;
         format!("| {words}, {unit} | {} | {} | {} |\n", ours.text(1), theirs.text(1), ratio.text(2))
     }
-}
-
-/// Of the last minute, five and fifteen.
-pub fn load() -> [f64; 3] {
-    let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    let mut figures = text.split(' ').filter_map(|figure| figure.parse().ok());
-    std::array::from_fn(|_| figures.next().unwrap_or(f64::NAN))
-}
-
-/// Of the checkout, and whether what is measured has changes that are in no commit.
-fn commit() -> String {
-    let git = |args: &[&str]| Command::new("git").args(args).output().ok();
-    let Some(head) = git(&["rev-parse", "--short", "HEAD"]).filter(|head| head.status.success())
-    else {
-        return "unknown".into();
-    };
-    let changes = git(&["diff", "--quiet", "HEAD", "--", ".", "../crates"]);
-    let is_clean = changes.is_some_and(|changes| changes.status.success());
-    let dirty = if is_clean { "" } else { ", changed" };
-    format!("{}{dirty}", String::from_utf8_lossy(&head.stdout).trim())
 }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use chainference_testkit::bench::number;
 use chainference_worker::engine::Tuning;
 
 use crate::peer::Flags;
@@ -53,12 +54,5 @@ impl Settings {
                 Err(_) => Tuning::default(),
             },
         })
-    }
-}
-
-fn number(name: &str, default: u64) -> Result<u64, String> {
-    match std::env::var(name) {
-        Ok(text) => text.parse().map_err(|_| format!("{name}={text} is no number")),
-        Err(_) => Ok(default),
     }
 }
