@@ -1,7 +1,7 @@
 # Everything a newcomer types. `make help` lists it.
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help up build test soak fuzz crashes mutants bench bench-chain bench-worker bench-gateway fmt clean
+.PHONY: help up build test soak fuzz crashes leaving mutants bench bench-chain bench-worker bench-gateway fmt clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,9 +22,13 @@ soak: ## 2,000,000 random instructions against the program's model, on all cores
 fuzz: ## bytes that strangers send, 10 minutes for each of four kinds (SECONDS=n for more or fewer, TARGETS= for some)
 	@scripts/fuzz $(or $(SECONDS),600) $(TARGETS)
 
-crashes: build ## kill the gateway at each stored step, 20 times each (SEEDS=n for more or fewer; an hour)
-	@. scripts/env.sh && CHAINFERENCE_CRASH_SEEDS=$${SEEDS:-20} cargo test --release --locked --workspace --test e2e -- \
+crashes: build ## kill the gateway at each stored step, 20 times each (SEEDS=n for more or fewer, FIRST=n to go on; hours)
+	@. scripts/env.sh && CHAINFERENCE_CRASH_SEEDS=$${SEEDS:-20} CHAINFERENCE_CRASH_FIRST_SEED=$${FIRST:-0} cargo test --release --locked --workspace --test e2e -- \
 		--nocapture gateway_killed_at_any_stored_step
+
+leaving: build ## 300 clients that leave in the middle (CLIENTS=n for more or fewer), and how soon the worker stops for one
+	@. scripts/env.sh && CHAINFERENCE_LEAVING_CLIENTS=$${CLIENTS:-300} cargo test --release --locked --workspace --test e2e -- \
+		--nocapture --test-threads 1 leaving::
 
 mutants: ## remove each guard of the program and change each rule of the market in turn: a test must notice (an hour)
 	@scripts/mutants

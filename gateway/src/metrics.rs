@@ -30,6 +30,7 @@ const READY: &str = "chainference_gateway_jobs_ready";
 const SESSIONS: &str = "chainference_gateway_sessions_open";
 const UPSTREAM_UP: &str = "chainference_gateway_upstream_up";
 const UPSTREAM_FAILURES: &str = "chainference_gateway_upstream_failures_total";
+const TASKS: &str = "chainference_gateway_tasks";
 const OWN_KEY: &str = "chainference_gateway_key_lamports";
 
 #[derive(Clone, Copy, Debug)]
@@ -65,7 +66,7 @@ const TOKEN_COUNTS: &[f64] = &[
 ];
 
 /// All there is: name, kind, what it tells.
-const METRICS: [(&str, Kind, &str); 19] = [
+const METRICS: [(&str, Kind, &str); 20] = [
     (DURATION, Kind::Histogram(DURATIONS), "Time from a call's arrival to its end"),
     (FIRST_TOKEN, Kind::Histogram(FIRST_TOKENS), "Time from a call's arrival to its first token"),
     (PER_TOKEN, Kind::Histogram(PER_TOKENS), "Time for each token after the first, by call"),
@@ -82,6 +83,11 @@ const METRICS: [(&str, Kind, &str); 19] = [
     (VAULT_RESERVED, Kind::Gauge, "Lamports of the vault that live jobs hold"),
     (READY, Kind::Gauge, "Locked jobs that wait for a call"),
     (SESSIONS, Kind::Gauge, "Jobs that are shared among calls and take more"),
+    (
+        TASKS,
+        Kind::Gauge,
+        "Tasks that have not ended: what a connection or a call left behind would show",
+    ),
     (OWN_KEY, Kind::Gauge, "Lamports of the gateway's own key, which pays fees and lends rent"),
     (UPSTREAM_UP, Kind::Gauge, "Whether an upstream answered when it was last looked at"),
     (UPSTREAM_FAILURES, Kind::Counter, "Calls that an upstream failed on"),
@@ -219,6 +225,12 @@ pub fn upstream_up(name: &str, up: bool) {
 
 pub fn upstream_failed(name: &str) {
     counter!(UPSTREAM_FAILURES, "upstream" => name.to_owned()).increment(1);
+}
+
+/// Those of the runtime that asks.
+#[expect(clippy::cast_precision_loss, reason = "to look at, not to calculate with")]
+pub fn tasks() {
+    gauge!(TASKS).set(tokio::runtime::Handle::current().metrics().num_alive_tasks() as f64);
 }
 
 pub fn own_key(held: Lamports) {

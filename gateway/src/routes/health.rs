@@ -11,7 +11,7 @@ use axum::{
 };
 use serde_json::json;
 
-use crate::{openapi, state::App};
+use crate::{metrics, openapi, state::App};
 
 pub async fn health() -> Response {
     Json(json!({"status": "ok"})).into_response()
@@ -51,6 +51,7 @@ pub async fn ready(State(app): State<App>) -> Response {
 }
 
 pub async fn metrics(State(app): State<App>) -> Response {
+    metrics::tasks();
     let text = "text/plain; version=0.0.4; charset=utf-8";
     ([(header::CONTENT_TYPE, text)], app.metrics.render()).into_response()
 }

@@ -19,5 +19,6 @@ mod responses;
 mod rpc;
 mod schemas;
 mod sockets;
+mod succession;
 mod tools;
 mod upstreams;

@@ -1,7 +1,8 @@
 //! A gateway dies as by kill −9 at each step between a store and what follows it, and comes back. Each job
 //! ends once, and the ledger says to the lamport what the chain says.
 //!
-//! `CHAINFERENCE_CRASH_SEEDS` says how often each point is met, if it can be at a later pass.
+//! `CHAINFERENCE_CRASH_SEEDS` says how often each point is met, each time at another pass and among other calls;
+//! `CHAINFERENCE_CRASH_FIRST_SEED` with which to begin.
 
 use std::{
     os::unix::process::ExitStatusExt,
@@ -20,35 +21,62 @@ use serde_json::{Value, json};
 
 const VARIABLE: &str = "CHAINFERENCE_TEST_ABORT_GATEWAY_AT";
 const SIGABRT: i32 = 6;
-/// The points of a job's life, in the mode in which they are met.
-const POINTS: [(&str, &str); 16] = [
-    ("per-call", "job intended"),
-    ("per-call", "publish stored"),
-    ("per-call", "publish sent"),
-    ("per-call", "job locked"),
-    ("per-call", "voucher stored"),
-    ("per-call", "job ended"),
-    ("per-call", "last voucher posted"),
-    ("per-call", "job settled"),
-    ("strict", "publish stored"),
-    ("strict", "publish sent"),
-    ("session", "voucher stored"),
-    ("session", "publish sent"),
-    ("session", "top-up stored"),
-    ("session", "top-up sent"),
-    ("per-call", "close stored"),
-    ("per-call", "close sent"),
+/// A session's age at which it is followed by another.
+const OLD_S: i64 = 2_430;
+
+/// What happens beside ordinary calls until a point is met.
+#[derive(Clone, Copy, PartialEq)]
+enum Course {
+    Calls,
+    /// Clients leave, which ends a session: the next call opens another.
+    Leaving,
+    /// The session grows old and is followed by another before a call needs that.
+    Growing,
+}
+use Course::{Calls, Growing, Leaving};
+
+/// A point of a job's life, in the mode in which it is met; of how many passes, from which.
+struct Point(&'static str, &'static str, Course, std::ops::Range<u32>);
+
+const POINTS: [Point; 22] = [
+    Point("per-call", "job intended", Calls, 1..4),
+    Point("per-call", "publish stored", Calls, 1..4),
+    Point("per-call", "publish sent", Calls, 1..4),
+    Point("per-call", "job locked", Calls, 1..4),
+    Point("per-call", "voucher stored", Calls, 1..4),
+    Point("per-call", "job ended", Calls, 1..4),
+    Point("per-call", "last voucher posted", Calls, 1..4),
+    Point("per-call", "job settled", Calls, 1..4),
+    Point("strict", "publish stored", Leaving, 1..4),
+    Point("strict", "publish sent", Leaving, 1..4),
+    Point("session", "voucher stored", Calls, 1..8),
+    Point("session", "publish sent", Leaving, 1..4),
+    Point("session", "job ended", Leaving, 1..3),
+    Point("session", "last voucher posted", Leaving, 1..3),
+    Point("session", "job settled", Leaving, 1..3),
+    Point("session", "top-up stored", Calls, 1..3),
+    Point("session", "top-up sent", Calls, 1..3),
+    Point("session", "publish stored", Growing, 2..3),
+    Point("session", "job locked", Growing, 2..3),
+    Point("session", "job ended", Growing, 1..2),
+    Point("per-call", "close stored", Calls, 1..4),
+    Point("per-call", "close sent", Calls, 1..4),
 ];
 
-fn seeds() -> u32 {
-    std::env::var("CHAINFERENCE_CRASH_SEEDS").ok().and_then(|set| set.parse().ok()).unwrap_or(1)
+fn number(variable: &str, default: u32) -> u32 {
+    std::env::var(variable).ok().and_then(|set| set.parse().ok()).unwrap_or(default)
 }
 
-fn ask(stranger: &Stranger<'_>, body: &Value) {
-    curl(&[
+/// Whether the call was answered.
+fn ask(stranger: &Stranger<'_>, body: &Value, within_s: &str) -> bool {
+    let status = curl(&[
         "-s",
+        "-o",
+        "/dev/null",
+        "-w",
+        "%{http_code}",
         "--max-time",
-        "20",
+        within_s,
         &format!("{}/chat/completions", stranger.place.base_url()),
         "-H",
         &format!("authorization: Bearer {}", stranger.place.key()),
@@ -57,26 +85,46 @@ fn ask(stranger: &Stranger<'_>, body: &Value) {
         "-d",
         &body.to_string(),
     ]);
+    status == "200"
 }
 
-/// Calls, the later ones dearer, until the gateway is dead.
-fn drive(stranger: &Stranger<'_>, gateway: &mut Gateway) -> ExitStatus {
-    eventually("a key", 20, || stranger.place.home().join("api-key").exists().then_some(()));
+/// The call of that number: after a small one dear ones and streams, from another beginning with each seed.
+fn call(stranger: &Stranger<'_>, course: Course, seed: u32, number: u32) -> bool {
     let long = "Say only yes to this: ".to_owned() + &"so it is. ".repeat(150);
+    match (number, (number + seed) % 4) {
+        (0, _) => ask(stranger, &chat("Hi.", json!({"max_tokens": 1})), "20"),
+        (_, 0) if course == Leaving => {
+            let story = chat("Tell me a long story.", json!({"stream": true, "max_tokens": 1500}));
+            ask(stranger, &story, "0.7")
+        }
+        (_, 0 | 2) => ask(stranger, &chat(QUESTION, json!({"stream": true})), "20"),
+        _ => ask(stranger, &chat(&long, json!({"max_tokens": 30})), "20"),
+    }
+}
+
+/// Calls until the gateway is dead.
+fn drive(stranger: &Stranger<'_>, gateway: &mut Gateway, course: Course, seed: u32) -> ExitStatus {
+    eventually("a key", 20, || stranger.place.home().join("api-key").exists().then_some(()));
     let mut calls = 0;
-    eventually("the gateway has died", 120, || {
+    let mut running = None;
+    let status = eventually("the gateway has died", 240, || {
         let ended = gateway.ended();
-        if ended.is_none() {
-            let body = match calls {
-                0 => chat("Hi.", json!({"max_tokens": 1})),
-                call if call % 2 == 1 => chat(&long, json!({"max_tokens": 30})),
-                _ => chat(QUESTION, json!({"stream": true})),
-            };
-            ask(stranger, &body);
+        if ended.is_none() && call(stranger, course, seed, calls) {
             calls += 1;
+            // The worker is held for dead then, until its next heartbeat. It would claim a job that nobody has called for
+            // so long.
+            if course == Growing && calls == 2 {
+                running = Some(stream(stranger));
+                std::thread::sleep(std::time::Duration::from_secs(1));
+                stranger.market.time_travel(OLD_S);
+            }
         }
         ended
-    })
+    });
+    if let Some(mut running) = running {
+        running.wait().expect("waited for");
+    }
+    status
 }
 
 #[test]
@@ -85,14 +133,14 @@ fn gateway_killed_at_any_stored_step_ends_each_job_once_and_its_ledger_is_the_ch
     let market = Place::new().with(&["--charge-min", "0"]).start();
     let stranger = Stranger::new(&market, Place::new());
     let before = stranger.purse();
-    for seed in 0..seeds() {
-        for (mode, point) in POINTS {
-            // A session is opened and topped up once in many calls.
-            let pass = if mode == "session" { 1 } else { 1 + seed % 3 };
+    let first = number("CHAINFERENCE_CRASH_FIRST_SEED", 0);
+    for seed in first..first + number("CHAINFERENCE_CRASH_SEEDS", 1) {
+        for Point(mode, point, course, passes) in POINTS {
+            let pass = passes.start + seed % (passes.end - passes.start);
             let at = format!("{point}:{pass}");
-            eprintln!("{mode}, {at}");
+            let began = std::time::Instant::now();
             let mut armed = stranger.start(mode, &[], &[(VARIABLE, &at)]);
-            let status = drive(&stranger, &mut armed);
+            let status = drive(&stranger, &mut armed, course, seed);
             assert_eq!(status.signal(), Some(SIGABRT), "{point}: {status}");
             drop(armed);
             let again = stranger.start("strict", &[], &[]);
@@ -100,6 +148,7 @@ fn gateway_killed_at_any_stored_step_ends_each_job_once_and_its_ledger_is_the_ch
             let jobs = stranger.audit(before, 60);
             assert!(!jobs.is_empty());
             assert!(again.stop().success());
+            eprintln!("seed {seed}: {mode}, {at}: {} s", began.elapsed().as_secs());
         }
     }
 }
