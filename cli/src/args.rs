@@ -13,6 +13,7 @@ use crate::{
         ChainSettings, EngineSettings, GatewaySettings, Settings, VaultSettings, WorkerSettings,
     },
     spend::SpendCommand,
+    workers::Workers,
 };
 
 const ABOUT: &str =
@@ -29,6 +30,7 @@ Examples:
   chainference keys create alice --budget-day 0.1sol --requests-per-min 60
   chainference spend                                what was spent, by key, model and day
   chainference wallet                               addresses and balances
+  chainference workers --model SmolLM2-135M-Instruct    who serves it, whom a call would go to, and why
   chainference worker status                        what the worker does and has earned
   chainference worker retire                        leaves the market and gets the bond back
   chainference config show                          every setting, and where it is from
@@ -82,6 +84,8 @@ pub enum Command {
     Models(Models),
     /// List the jobs of this gateway: what each staked, cost and returned
     Jobs(Jobs),
+    /// List the market's workers as the gateway sees them; with --model, whom a call goes to, and why
+    Workers(Workers),
     /// Make API keys with budgets, rates and models; list them, take them back
     Keys(Keys),
     /// Show what calls have cost, by key, model and day

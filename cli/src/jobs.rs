@@ -98,6 +98,12 @@ fn summary(out: &mut String, job: &JobSummary) -> std::fmt::Result {
     if let Some(error) = &job.error {
         writeln!(out, "error     {error}")?;
     }
+    if let Some(verdict) = &job.verdict {
+        let than = job.compared_with.as_ref().map(|other| format!(" than {other}"));
+        let why = job.verdict_reason.as_ref().map(|reason| format!(": {reason}"));
+        let (than, why) = (than.unwrap_or_default(), why.unwrap_or_default());
+        writeln!(out, "verdict   {verdict}{than}{why}")?;
+    }
     Ok(())
 }
 

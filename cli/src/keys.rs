@@ -17,6 +17,7 @@ use crate::{
     error::CliError,
     home::Home,
     output::{print, print_json},
+    settings::SettlementMode,
 };
 
 const NAME_BYTES_MAX: usize = 64;
@@ -78,6 +79,9 @@ pub struct Create {
     /// Requests that it may have in progress, streams included
     #[arg(long, value_name = "N")]
     concurrency: Option<NonZeroU64>,
+    /// How its calls come to their staked jobs [default: as the gateway is set]
+    #[arg(long, value_name = "MODE")]
+    mode: Option<SettlementMode>,
     /// How long it is good for: 12h, 30d, 1y [default: for ever]
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     expires: Option<Duration>,
@@ -145,6 +149,7 @@ async fn create_one(
                 total_lamports: create.budget_total,
             },
         },
+        mode: create.mode.map(Into::into),
         expires_unix_ms: lasts_ms.map(|lasts| now_ms.saturating_add(lasts)),
     };
     let created = create_key(ledger, &key, now_ms).await;
@@ -236,6 +241,7 @@ fn limits(key: &KeyRow) -> String {
     ] {
         parts.extend(limit.map(|limit| format!("{limit} {of}")));
     }
+    parts.extend(key.mode.map(|mode| format!("mode {mode}")));
     if parts.is_empty() { "none".to_owned() } else { parts.join(", ") }
 }
 

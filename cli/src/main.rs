@@ -19,6 +19,7 @@ mod status;
 mod up;
 mod wallet;
 mod worker;
+mod workers;
 
 use std::{io::IsTerminal, num::NonZeroUsize, process::ExitCode};
 
@@ -84,6 +85,10 @@ fn run(cli: Cli) -> Result<(), CliError> {
         }
         Command::Models(command) => single_threaded(models::models(home, command)),
         Command::Jobs(jobs) => single_threaded(jobs::jobs(home, jobs)),
+        Command::Workers(command) => {
+            let settings = beside_running(Settings::default(), &home)?.load(&file, named)?;
+            single_threaded(workers::workers(home, settings, command))
+        }
         Command::Keys(command) => single_threaded(keys::keys(home, command)),
         Command::Spend(command) => single_threaded(spend::spend(home, command)),
         Command::Status(status) => {

@@ -11,6 +11,7 @@ use std::{
 };
 
 use chainference_chain::{Abilities, Commitment, Lamports, PROGRAM_ID, Pubkey, Signer};
+use chainference_gateway::{JwksSource, JwtOptions};
 use chainference_worker::{
     Clients, Pricing,
     models::{Hub, ModelSource, ModelSourceError, ModelStore, Progress},
@@ -23,7 +24,7 @@ use crate::{
     error::CliError,
     home::{Home, KeyName},
     progress::Steps,
-    settings::{PricingMode, Settings},
+    settings::{GatewaySettings, PricingMode, Settings},
 };
 
 /// The program that the embedded chain starts with, as it was built from programs/chainference.
@@ -273,7 +274,31 @@ fn gateway_options(
     options.store_responses = given.store_responses.unwrap_or(false);
     options.upstreams = given.upstream.iter().map(|upstream| upstream.options()).collect();
     options.market = settings.market(supervision.supervised);
+    options.jwt = jwt(given)?;
     Ok(options)
+}
+
+/// Whose signed tokens are taken, if anybody's.
+fn jwt(given: &GatewaySettings) -> Result<Option<JwtOptions>, CliError> {
+    let wrong =
+        |message: &str| CliError::Setting { setting: "--jwt-jwks", message: message.into() };
+    let (source, issuer, audience) = match (&given.jwt_jwks, &given.jwt_issuer, &given.jwt_audience)
+    {
+        (None, None, None) => return Ok(None),
+        (Some(source), Some(issuer), Some(audience)) => (source, issuer, audience),
+        _ => return Err(wrong("it goes together with --jwt-issuer and --jwt-audience")),
+    };
+    let jwks = match source.split_once("://") {
+        None => JwksSource::File(source.into()),
+        Some(("https", _)) => JwksSource::Url(source.clone()),
+        // On this machine nobody can stand in between.
+        Some(("http", rest)) if rest.starts_with("127.0.0.1") || rest.starts_with("localhost") => {
+            JwksSource::Url(source.clone())
+        }
+        Some(_) => return Err(wrong("keys come from a file or over https")),
+    };
+    let key_claim = given.jwt_key_claim.clone().unwrap_or_else(|| "chainference_key".to_owned());
+    Ok(Some(JwtOptions { jwks, issuer: issuer.clone(), audience: audience.clone(), key_claim }))
 }
 
 /// An error and what lies under it, in one line.

@@ -122,6 +122,18 @@ pub struct GatewaySettings {
     /// Keep responses in memory, so that `previous_response_id` works [default: false]
     #[arg(long, env = "CHAINFERENCE_STORE_RESPONSES", value_name = "BOOL")]
     pub store_responses: Option<bool>,
+    /// Take signed tokens (JWT) beside API keys, checked by the issuer's keys (JWKS) in this file or at this https address
+    #[arg(long, env = "CHAINFERENCE_JWT_JWKS", value_name = "FILE|URL")]
+    pub jwt_jwks: Option<String>,
+    /// Their issuer (iss)
+    #[arg(long, env = "CHAINFERENCE_JWT_ISSUER", value_name = "TEXT")]
+    pub jwt_issuer: Option<String>,
+    /// Their audience (aud)
+    #[arg(long, env = "CHAINFERENCE_JWT_AUDIENCE", value_name = "TEXT")]
+    pub jwt_audience: Option<String>,
+    /// The claim that names the API key whose models, budgets and rates hold, by its id or name [default: chainference_key]
+    #[arg(long, env = "CHAINFERENCE_JWT_KEY_CLAIM", value_name = "CLAIM")]
+    pub jwt_key_claim: Option<String>,
 }
 
 #[derive(Args, Debug, Default, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

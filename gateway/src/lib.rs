@@ -31,7 +31,7 @@ mod stalled;
 mod state;
 mod upstream;
 
-pub use access::model_pattern;
+pub use access::{JwksSource, JwtOptions, model_pattern};
 pub use error::{GatewayError, GatewayError as Error};
 pub use keys::{NewKeyError, create_key};
 pub use ledger::{
@@ -49,7 +49,7 @@ use tokio::{net::TcpListener, sync::Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    access::Access,
+    access::{Access, Tokens},
     clock::now_unix_ms,
     keys::Secret,
     repeats::Repeats,
@@ -81,6 +81,7 @@ pub async fn run(options: Options, shutdown: CancellationToken) -> Result<(), Ga
         tracing::warn!(calls = cut_short, "calls were cut short when the gateway last stopped");
     }
 
+    let tokens = options.jwt.clone().map(Tokens::new).transpose()?;
     let background = CancellationToken::new();
     let settlement = assemble(&options, key, ledger, &background).await?;
     let services = TaskTracker::new();
@@ -102,7 +103,7 @@ pub async fn run(options: Options, shutdown: CancellationToken) -> Result<(), Ga
     let app = App::new(state::Parts {
         settlement: settlement.clone(),
         upstreams,
-        access: Access::new(settlement.ledger.clone()),
+        access: Access::new(settlement.ledger.clone(), tokens),
         repeats: Repeats::new(settlement.ledger.clone()),
         permits: Arc::new(Semaphore::new(options.concurrency_max)),
         body_bytes_max: options.body_bytes_max,

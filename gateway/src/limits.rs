@@ -89,6 +89,19 @@ pub const SETTLE_DEADLINE: Duration = Duration::from_secs(15);
 
 /// How often the directory of workers and offers is read anew.
 pub const DIRECTORY_INTERVAL: Duration = Duration::from_secs(1);
+/// Failures of a worker are forgotten so long after the pause that they brought.
+pub const FAILURES_FORGOTTEN_AFTER: Duration = Duration::from_secs(300);
+/// What calls took on a worker says nothing any more after this time …
+pub const MEASURED_AGE_MAX: Duration = Duration::from_secs(600);
+/// … and is looked through for what is old beyond so many offers.
+pub const MEASURED_OFFERS_MAX: usize = 1_024;
+/// A worker may have a conversation's beginning in memory for so long …
+pub const CONVERSATION_AGE_MAX: Duration = Duration::from_secs(600);
+/// … and of so many it is known where they went.
+pub const CONVERSATIONS_MAX: usize = 8_192;
+/// Workers that one request may name as unwanted.
+pub const AVOIDED_MAX: usize = 8;
+
 /// The chain must answer for the directory within this time.
 pub const DIRECTORY_DEADLINE: Duration = Duration::from_secs(5);
 /// A directory older than this is not acted on: the chain is away.
@@ -106,6 +119,19 @@ pub const SETTLE_WATCH: Duration = Duration::from_secs(10);
 pub const SETTLE_POLL: Duration = Duration::from_millis(100);
 /// Jobs that the sweeper moves on at once.
 pub const SWEEP_CONCURRENCY: usize = 8;
+
+/// Why a client says what it says of a job.
+pub const REASON_BYTES_MAX: usize = 500;
+
+/// An issuer's keys are read again when they are so old …
+pub const JWKS_AGE_MAX: Duration = Duration::from_secs(600);
+/// … or a token names one that is not among them; but never sooner than this …
+pub const JWKS_INTERVAL: Duration = Duration::from_secs(10);
+/// … and never for longer than this.
+pub const JWKS_DEADLINE: Duration = Duration::from_secs(5);
+pub const JWKS_BYTES_MAX: usize = 256 * 1024;
+/// By how many seconds an issuer's clock may differ from ours.
+pub const JWT_LEEWAY_S: u64 = 30;
 
 /// An `Idempotency-Key`.
 pub const REPEAT_NAME_BYTES_MAX: usize = 255;

@@ -135,10 +135,51 @@ const ROUTES: &[Route] = &[
         Access::Key,
     ),
     get(
-        "/v1/chainference/jobs",
-        "The jobs of this gateway, the latest first, with what they cost.",
-        Answer::Json("A list of jobs; amounts are lamports."),
+        "/v1/chainference/workers",
+        "The workers of the market, with their reputation, breaker, load and offers; with `?model=` those that \
+         offer it, the one that a call would go to first, and why.",
+        Answer::Json("A list of workers."),
         Access::Key,
+    ),
+    get(
+        "/v1/chainference/offers",
+        "The offers of the market, whether they are served or not; with `?model=` how a call would fare with \
+         each.",
+        Answer::Json("A list of offers; prices are lamports."),
+        Access::Key,
+    ),
+    get(
+        "/v1/chainference/jobs",
+        "The jobs that carried the key's calls alone, the latest first, with what they cost; the gateway's own \
+         key sees all. `limit` jobs (100) that follow the job `after`.",
+        Answer::Json("A list of jobs, and whether it `has_more`; amounts are lamports."),
+        Access::Key,
+    ),
+    get(
+        "/v1/chainference/jobs/{id}",
+        "The whole story of a job: its terms, calls, vouchers, receipts and transactions.",
+        Answer::Json("The job; amounts are lamports, times unix milliseconds."),
+        Access::Key,
+    ),
+    get(
+        "/v1/chainference/receipts",
+        "What a worker signed of the key's calls in the `job`.",
+        Answer::Json("A list of receipts, and the operator's key that signed them."),
+        Access::Key,
+    ),
+    post(
+        "/v1/chainference/feedback",
+        "Says of a job that was paid for whether it was good; the chain is told when the job is closed. \
+         After that it is a 409.",
+        "FeedbackBody",
+        Answer::Json("A list with the verdict that is kept."),
+    ),
+    post(
+        "/v1/chainference/compare",
+        "Says which of two jobs, of one model at two workers, had the better answer; the chain is told when \
+         both are closed.",
+        "CompareBody",
+        Answer::Json("A list with the two verdicts that are kept."),
     ),
     get(
         "/v1/chainference/balance",

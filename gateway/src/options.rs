@@ -7,7 +7,7 @@ use std::{
 
 use chainference_chain::{Commitment, Endpoints, Lamports, Pubkey};
 
-use crate::{settlement::Mode, upstream::UpstreamOptions};
+use crate::{access::JwtOptions, settlement::Mode, upstream::UpstreamOptions};
 
 /// A gateway's settings. [`Options::new`] gives the defaults.
 #[derive(Clone, Debug)]
@@ -44,6 +44,8 @@ pub struct Options {
     pub fees_matter: bool,
     /// The most that jobs which wait for calls may hold together, whatever the vault holds.
     pub ahead_max: Lamports,
+    /// Whose signed tokens are taken beside keys; `None`: nobody's.
+    pub jwt: Option<JwtOptions>,
     /// Whether workers on private addresses are called: for an embedded chain, and for tests.
     pub allow_private_endpoints: bool,
     /// Servers of the operator's own, which are asked first and cost nothing.
@@ -79,6 +81,7 @@ impl Options {
             mode: Mode::Auto,
             fees_matter: true,
             ahead_max: Lamports(1_000_000_000),
+            jwt: None,
             allow_private_endpoints: false,
             upstreams: Vec::new(),
             market: true,

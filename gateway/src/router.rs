@@ -9,7 +9,10 @@ use axum::{
 use crate::{
     middleware,
     openai::ApiError,
-    routes::{chat, completions, embeddings, health, jobs, messages, models, responses, spend},
+    routes::{
+        chat, completions, embeddings, health, jobs, market, messages, models, responses, spend,
+        verdicts,
+    },
     state::App,
 };
 
@@ -24,7 +27,13 @@ pub fn router(app: App) -> Router {
         .route("/v1/embeddings", post(embeddings::create))
         .route("/v1/models", get(models::list))
         .route("/v1/models/{*id}", get(models::retrieve))
+        .route("/v1/chainference/workers", get(market::workers))
+        .route("/v1/chainference/offers", get(market::offers))
         .route("/v1/chainference/jobs", get(jobs::list))
+        .route("/v1/chainference/jobs/{id}", get(jobs::retrieve))
+        .route("/v1/chainference/receipts", get(jobs::receipts))
+        .route("/v1/chainference/feedback", post(verdicts::feedback))
+        .route("/v1/chainference/compare", post(verdicts::compare))
         .route("/v1/chainference/balance", get(jobs::balance))
         .route("/v1/chainference/spend", get(spend::show));
     let open = Router::new()

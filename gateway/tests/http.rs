@@ -8,9 +8,16 @@ use std::{
     time::Duration,
 };
 
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD as BASE64};
 use chainference_chain::{Commitment, Endpoints, Keypair, Signer};
-use chainference_gateway::{GatewayError, KeyLimits, Ledger, NewKey, Options, create_key, run};
+use chainference_gateway::{
+    GatewayError, JwksSource, JwtOptions, KeyLimits, Ledger, NewKey, Options, create_key, run,
+};
 use reqwest::{Client, Method, RequestBuilder, Response};
+use ring::{
+    rand::SystemRandom,
+    signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair},
+};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::{
@@ -246,13 +253,94 @@ async fn a_key_made_beside_the_gateway_opens_it_at_once_and_a_revoked_one_no_mor
     assert_eq!((&told["key_id"], &told["data"]), (&json!(id), &json!([])));
     let jobs = format!("{}/v1/chainference/jobs", gateway.base_url);
     let jobs = gateway.http.get(jobs).bearer_auth(&secret).send().await.unwrap();
-    check(jobs, 403, "operator_only").await;
+    assert_eq!(jobs.json::<Value>().await.unwrap()["data"], json!([]), "it made no call yet");
     assert!(ledger.revoke_key(&id, 2).await.unwrap());
     let error = check(asked().await.unwrap(), 401, "invalid_api_key").await;
     assert!(error["message"].as_str().unwrap().contains("revoked"));
-    let asked = gateway.request(Method::GET, "/v1/chainference/spend?days=0");
-    check(asked.send().await.unwrap(), 400, "invalid_value").await;
+    for path in ["spend?days=0", "spend?days=x", "jobs?limit=0", "jobs?limit=1001"] {
+        let asked = gateway.request(Method::GET, &format!("/v1/chainference/{path}"));
+        check(asked.send().await.unwrap(), 400, "invalid_value").await;
+    }
     gateway.stop().await;
+}
+
+#[tokio::test]
+async fn jobs_that_are_not_known_are_not_found_and_verdicts_name_what_is_wrong() {
+    let gateway = Gateway::start().await;
+    let get = |path: &str| gateway.request(Method::GET, &format!("/v1/chainference/{path}")).send();
+    check(get("jobs/J").await.unwrap(), 404, "job_not_found").await;
+    check(get("receipts?job=J").await.unwrap(), 404, "job_not_found").await;
+    let error = check(get("receipts").await.unwrap(), 400, "missing_required_parameter").await;
+    assert_eq!(error["param"], "job");
+    for (path, body, status, code, param) in [
+        ("feedback", json!({"job": "J", "verdict": "ok"}), 404, "job_not_found", "job"),
+        ("feedback", json!({"job": "J", "verdict": "x"}), 400, "invalid_value", "verdict"),
+        ("feedback", json!({"job": 1, "verdict": "ok"}), 400, "invalid_type", "job"),
+        ("compare", json!({"jobs": ["J"], "preferred": "J"}), 400, "invalid_value", "jobs"),
+        ("compare", json!({"jobs": ["J", "K"], "preferred": "K"}), 404, "job_not_found", "jobs"),
+    ] {
+        let answer = gateway.post(&format!("/v1/chainference/{path}"), body.to_string()).await;
+        assert_eq!(check(answer, status, code).await["param"], param, "{path} {body}");
+    }
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_token_of_the_trusted_issuer_may_do_what_the_key_that_it_names_may() {
+    let gateway = Gateway::start_with(|options| {
+        options.jwt = Some(JwtOptions {
+            jwks: JwksSource::File(options.api_key_file.with_file_name("jwks.json")),
+            issuer: "https://issuer.example".into(),
+            audience: "chainference".into(),
+            key_claim: "chainference_key".into(),
+        });
+    })
+    .await;
+    let signer = Signing::new();
+    let spend = format!("{}/v1/chainference/spend", gateway.base_url);
+    let ask = |name: &str| gateway.http.get(&spend).bearer_auth(signer.token(name)).send();
+    fs::write(gateway.home.path().join("jwks.json"), signer.jwks().to_string()).unwrap();
+    check(ask("alice").await.unwrap(), 401, "invalid_api_key").await;
+    let new = NewKey { name: "alice".into(), ..NewKey::default() };
+    let (ledger, id, _) = gateway.key(new).await;
+    for name in ["alice", &id] {
+        let told: Value = ask(name).await.unwrap().json().await.unwrap();
+        assert_eq!(told["key_id"], id);
+    }
+    check(ask("default").await.unwrap(), 401, "invalid_api_key").await;
+    assert!(ledger.revoke_key(&id, 2).await.unwrap());
+    check(ask(&id).await.unwrap(), 401, "invalid_api_key").await;
+    let own = gateway.request(Method::GET, "/v1/chainference/spend").send().await.unwrap();
+    assert_eq!(own.status().as_u16(), 200, "keys go on as before");
+    gateway.stop().await;
+}
+
+/// An issuer of tokens.
+struct Signing(EcdsaKeyPair);
+
+impl Signing {
+    fn new() -> Self {
+        let (rng, algorithm) = (SystemRandom::new(), &ECDSA_P256_SHA256_FIXED_SIGNING);
+        let pkcs8 = EcdsaKeyPair::generate_pkcs8(algorithm, &rng).unwrap();
+        Self(EcdsaKeyPair::from_pkcs8(algorithm, pkcs8.as_ref(), &rng).unwrap())
+    }
+
+    fn jwks(&self) -> Value {
+        let point = self.0.public_key().as_ref();
+        let (x, y) = (BASE64.encode(&point[1..33]), BASE64.encode(&point[33..]));
+        json!({"keys": [{"kty": "EC", "crv": "P-256", "kid": "k", "x": x, "y": y}]})
+    }
+
+    fn token(&self, key: &str) -> String {
+        let since = std::time::UNIX_EPOCH.elapsed().unwrap();
+        let claims = json!({"iss": "https://issuer.example", "aud": ["chainference"],
+            "exp": since.as_secs() + 60, "chainference_key": key});
+        let header = json!({"alg": "ES256", "typ": "JWT", "kid": "k"});
+        let part = |value: Value| BASE64.encode(value.to_string());
+        let message = format!("{}.{}", part(header), part(claims));
+        let signature = self.0.sign(&SystemRandom::new(), message.as_bytes()).unwrap();
+        format!("{message}.{}", BASE64.encode(signature))
+    }
 }
 
 #[tokio::test]

@@ -21,6 +21,8 @@ pub enum SubmitError {
     /// The program or the chain refused it; sending the same again is of no use.
     #[error("the chain refused the transaction: {message}")]
     Rejected {
+        /// Whether it has landed all the same, so that its fee is paid.
+        has_landed: bool,
         /// The program's own name of the refusal, such as `InsufficientBalance`.
         error_name: Option<String>,
         message: String,
@@ -37,9 +39,14 @@ pub enum SubmitError {
 }
 
 impl SubmitError {
-    /// A refusal, named after what the program logged.
+    /// A node's refusal to take it, named after what the program logged.
     pub(crate) fn rejected(message: String, logs: Vec<String>) -> Self {
-        Self::Rejected { error_name: error_name(&logs), message, logs }
+        Self::Rejected { has_landed: false, error_name: error_name(&logs), message, logs }
+    }
+
+    /// The program's refusal of what has landed.
+    pub(crate) fn failed(message: String, logs: Vec<String>) -> Self {
+        Self::Rejected { has_landed: true, error_name: error_name(&logs), message, logs }
     }
 
     /// The program's own name of the refusal, such as `InsufficientBalance`.

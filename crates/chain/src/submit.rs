@@ -142,7 +142,7 @@ impl Chain {
     async fn outcome(&self, signature: Signature, landed: Landed) -> Result<(), SubmitError> {
         match landed {
             None => Ok(()),
-            Some(message) => Err(SubmitError::rejected(message, self.logs(signature).await)),
+            Some(message) => Err(SubmitError::failed(message, self.logs(signature).await)),
         }
     }
 

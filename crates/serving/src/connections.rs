@@ -3,14 +3,13 @@
 //! served.
 
 use std::collections::BTreeMap;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
 
-use axum::body::{Body, Bytes};
-use http_body::{Frame, SizeHint};
+use axum::body::Body;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
+
+use crate::held::holding;
 
 /// The places of all connections.
 pub struct Connections {
@@ -100,7 +99,7 @@ pub struct Busy(Visit);
 impl Busy {
     /// Stays with the answer until its last byte is out or its reader has left.
     pub fn with(self, body: Body) -> Body {
-        Body::new(Answer { body, _busy: self })
+        holding(body, self)
     }
 }
 
@@ -108,31 +107,6 @@ impl Drop for Busy {
     fn drop(&mut self) {
         let Visit(held) = &self.0;
         *lock(&held.state) = Some(lock(&held.idle).add(&held.evicted));
-    }
-}
-
-struct Answer {
-    body: Body,
-    _busy: Busy,
-}
-
-impl http_body::Body for Answer {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(context)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }
 

@@ -2,11 +2,13 @@
 //! that was made, changed or revoked counts at once, by whichever process that was done.
 
 mod bucket;
+mod jwt;
 mod known;
 mod models;
 mod rates;
 mod refusal;
 
+pub use jwt::{JwksSource, JwtError, JwtOptions, Tokens};
 pub use models::{ModelList, model_pattern};
 pub use rates::Place;
 pub use refusal::Refusal;
@@ -17,6 +19,7 @@ use std::{
 };
 
 use axum::http::HeaderMap;
+use chainference_chain::Pubkey;
 use thiserror::Error;
 use tokio::time::Instant;
 
@@ -24,7 +27,9 @@ use crate::{
     clock::now_unix_ms,
     keys,
     ledger::{Budgets, DEFAULT_KEY, KeyRow, Ledger, LedgerError},
+    settlement::Mode,
 };
+use jwt::is_token;
 use known::Known;
 use rates::Rates;
 
@@ -38,6 +43,8 @@ pub enum Denied {
     #[error("This API key was revoked.")]
     Revoked,
     #[error(transparent)]
+    Token(#[from] JwtError),
+    #[error(transparent)]
     Ledger(#[from] LedgerError),
 }
 
@@ -45,6 +52,8 @@ pub enum Denied {
 #[derive(Clone)]
 pub struct Access {
     ledger: Ledger,
+    /// Where signed tokens are taken, too.
+    tokens: Option<Tokens>,
     since: Instant,
     known: Known,
     /// By the keys' ids; only good keys come in, so that strangers can't fill it.
@@ -52,8 +61,9 @@ pub struct Access {
 }
 
 impl Access {
-    pub fn new(ledger: Ledger) -> Self {
-        Self { ledger, since: Instant::now(), known: Known::default(), rates: Arc::default() }
+    pub fn new(ledger: Ledger, tokens: Option<Tokens>) -> Self {
+        let (known, rates) = (Known::default(), Arc::default());
+        Self { ledger, tokens, since: Instant::now(), known, rates }
     }
 
     /// Whose key this is.
@@ -61,16 +71,25 @@ impl Access {
     /// # Errors
     /// [`Denied`]
     pub async fn identify(&self, presented: &str) -> Result<Caller, Denied> {
+        let named = match self.tokens.as_ref().filter(|_| is_token(presented)) {
+            None => None,
+            Some(tokens) => Some(tokens.key_named(presented).await?),
+        };
         let hash = keys::hash(presented);
         let now_ms = now_unix_ms();
         let stamp = self.ledger.stamp();
         if let Some(stamp) = stamp
             && let Some(caller) = self.known.get(&hash, stamp)
-            && !has_expired(&caller.0.key, now_ms)
+            && !has_expired(&caller.holder.key, now_ms)
         {
             return Ok(caller);
         }
-        let key = self.ledger.key_by_hash(&hash).await?.ok_or(Denied::Unknown)?;
+        let found = match named {
+            None => self.ledger.key_by_hash(&hash).await?,
+            // The gateway's own key is its file's alone.
+            Some(name) => self.ledger.key_named(&name).await?.filter(|key| key.id != DEFAULT_KEY),
+        };
+        let key = found.ok_or(Denied::Unknown)?;
         if key.revoked_unix_ms.is_some() {
             return Err(Denied::Revoked);
         }
@@ -90,13 +109,17 @@ impl Access {
         let rates = all.entry(key.id.clone()).or_default();
         rates.limit(&key.limits, now_ms(self.since));
         let models = ModelList::new(key.models.clone());
-        Caller(Arc::new(Holder { rates: rates.clone(), since: self.since, models, key }))
+        let holder = Holder { rates: rates.clone(), since: self.since, models, key };
+        Caller { holder: Arc::new(holder), avoided: Arc::default() }
     }
 }
 
-/// Who has made a request. Cheap to clone.
+/// Who has made a request, and whom it may not go to. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Caller(Arc<Holder>);
+pub struct Caller {
+    holder: Arc<Holder>,
+    avoided: Arc<[Pubkey]>,
+}
 
 #[derive(Debug)]
 struct Holder {
@@ -108,11 +131,11 @@ struct Holder {
 
 impl Caller {
     pub fn key_id(&self) -> &str {
-        &self.0.key.id
+        &self.holder.key.id
     }
 
     pub fn key_name(&self) -> &str {
-        &self.0.key.name
+        &self.holder.key.name
     }
 
     /// Whether this is the gateway's own key, which may see everybody's spend.
@@ -121,11 +144,25 @@ impl Caller {
     }
 
     pub fn budgets(&self) -> &Budgets {
-        &self.0.key.limits.budgets
+        &self.holder.key.limits.budgets
     }
 
     pub fn models(&self) -> &ModelList {
-        &self.0.models
+        &self.holder.models
+    }
+
+    /// How its calls are settled, if otherwise than the gateway's others.
+    pub fn mode(&self) -> Option<Mode> {
+        self.holder.key.mode
+    }
+
+    /// The same, for a request that may not go to these workers.
+    pub fn avoiding(self, workers: Vec<Pubkey>) -> Self {
+        Self { avoided: workers.into(), ..self }
+    }
+
+    pub fn avoided(&self) -> &[Pubkey] {
+        &self.avoided
     }
 
     /// A place for a request, held until its answer has ended.
@@ -133,27 +170,27 @@ impl Caller {
     /// # Errors
     /// [`Refusal`], where it comes too soon, or too many are in progress.
     pub fn enter(&self) -> Result<Place, Refusal> {
-        Rates::enter(&self.0.rates, self.now_ms())
+        Rates::enter(&self.holder.rates, self.now_ms())
     }
 
     /// # Errors
     /// [`Refusal`], where so many tokens can't be had yet.
     pub fn take_tokens(&self, tokens: u64) -> Result<(), Refusal> {
-        self.0.rates.take_tokens(tokens, self.now_ms())
+        self.holder.rates.take_tokens(tokens, self.now_ms())
     }
 
     /// What was taken was too much, or too little.
     pub fn correct_tokens(&self, taken: u64, used: u64) {
-        self.0.rates.correct_tokens(taken, used, self.now_ms());
+        self.holder.rates.correct_tokens(taken, used, self.now_ms());
     }
 
     /// Adds `x-ratelimit-*`, as far as the key has limits.
     pub fn tell(&self, headers: &mut HeaderMap) {
-        self.0.rates.tell(headers, self.now_ms());
+        self.holder.rates.tell(headers, self.now_ms());
     }
 
     fn now_ms(&self) -> i64 {
-        now_ms(self.0.since)
+        now_ms(self.holder.since)
     }
 }
 
@@ -175,13 +212,14 @@ mod tests {
     async fn a_key_opens_until_it_expires_or_is_revoked() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("ledger.sqlite");
-        let access = Access::new(Ledger::open(&path).await.unwrap());
+        let access = Access::new(Ledger::open(&path).await.unwrap(), None);
         // Another process makes and revokes keys.
         let beside = Ledger::open(&path).await.unwrap();
         let now = now_unix_ms();
         let new = |expires| NewKey {
             name: "a".into(),
             models: vec!["a/*".into()],
+            mode: Some(Mode::Session),
             expires_unix_ms: expires,
             ..NewKey::default()
         };
@@ -190,6 +228,7 @@ mod tests {
         assert_eq!((caller.key_id(), caller.key_name()), (key.id.as_str(), "a"));
         assert!(caller.models().allows("a/b") && !caller.models().allows("b/b"));
         assert!(!caller.is_operator());
+        assert_eq!(caller.mode(), Some(Mode::Session));
         assert!(beside.list_keys().await.unwrap()[0].last_used_unix_ms.is_some());
 
         assert!(beside.revoke_key(&key.id, now).await.unwrap());

@@ -106,6 +106,8 @@ pub struct JobRow {
     pub open_slot: u64,
     pub stake: Lamports,
     pub prices: Prices,
+    /// Zero before it was settled.
+    pub paid: Lamports,
     pub ended_at_ms: Option<i64>,
 }
 

@@ -4,6 +4,7 @@ use serde::Serialize;
 use sqlx::{Row, sqlite::SqliteRow};
 
 use super::{Budgets, Ledger, LedgerError, from_sql, to_sql};
+use crate::settlement::Mode;
 
 /// The id of the key that the gateway makes at its first start. It has no limits.
 pub const DEFAULT_KEY: &str = "default";
@@ -29,6 +30,8 @@ pub struct NewKey {
     /// Models' ids; a `*` at the end stands for any rest. Empty: every model.
     pub models: Vec<String>,
     pub limits: KeyLimits,
+    /// How its calls are settled; `None`: as the gateway does it.
+    pub mode: Option<Mode>,
     pub expires_unix_ms: Option<i64>,
 }
 
@@ -40,6 +43,8 @@ pub struct KeyRow {
     pub hint: String,
     pub models: Vec<String>,
     pub limits: KeyLimits,
+    /// How its calls are settled; `None`: as the gateway does it.
+    pub mode: Option<Mode>,
     pub created_unix_ms: i64,
     pub expires_unix_ms: Option<i64>,
     pub revoked_unix_ms: Option<i64>,
@@ -67,8 +72,9 @@ impl Ledger {
         let limits = &key.limits;
         sqlx::query(
             "INSERT INTO api_keys (id, name, sha256, hint, models, budget_day, budget_month,
-                 budget_total, requests_per_min, tokens_per_min, concurrency, created_at, expires_at)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                 budget_total, requests_per_min, tokens_per_min, concurrency, mode, created_at,
+                 expires_at)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )
         .bind(id)
         .bind(&key.name)
@@ -81,6 +87,7 @@ impl Ledger {
         .bind(limits.requests_per_min.map(to_sql).transpose()?)
         .bind(limits.tokens_per_min.map(to_sql).transpose()?)
         .bind(limits.concurrency.map(to_sql).transpose()?)
+        .bind(key.mode.map(|mode| mode.to_string()))
         .bind(now_ms)
         .bind(key.expires_unix_ms)
         .execute(&self.writer)
@@ -120,6 +127,23 @@ impl Ledger {
             .bind(sha256)
             .fetch_optional(&self.pool)
             .await?;
+        row.as_ref().map(read_key).transpose()
+    }
+
+    /// The key of this id; else the newest of this name that was not revoked.
+    ///
+    /// # Errors
+    /// [`LedgerError`]
+    pub(crate) async fn key_named(&self, wanted: &str) -> Result<Option<KeyRow>, LedgerError> {
+        let row = sqlx::query(
+            "SELECT * FROM api_keys WHERE id = ? OR (name = ? AND revoked_at IS NULL)
+             ORDER BY CASE WHEN id = ? THEN 0 ELSE 1 END, created_at DESC LIMIT 1",
+        )
+        .bind(wanted)
+        .bind(wanted)
+        .bind(wanted)
+        .fetch_optional(&self.pool)
+        .await?;
         row.as_ref().map(read_key).transpose()
     }
 
@@ -171,6 +195,12 @@ fn limit(row: &SqliteRow, column: &str) -> Result<Option<u64>, LedgerError> {
     value.map(|value| from_sql(value, column)).transpose()
 }
 
+fn mode(row: &SqliteRow) -> Result<Option<Mode>, LedgerError> {
+    let name: Option<String> = row.try_get("mode")?;
+    let corrupt = |what| LedgerError::Corrupt { what };
+    name.map(|name| name.parse().map_err(corrupt)).transpose()
+}
+
 fn read_key(row: &SqliteRow) -> Result<KeyRow, LedgerError> {
     let models: String = row.try_get("models")?;
     Ok(KeyRow {
@@ -188,6 +218,7 @@ fn read_key(row: &SqliteRow) -> Result<KeyRow, LedgerError> {
                 total_lamports: limit(row, "budget_total")?,
             },
         },
+        mode: mode(row)?,
         created_unix_ms: row.try_get("created_at")?,
         expires_unix_ms: row.try_get("expires_at")?,
         revoked_unix_ms: row.try_get("revoked_at")?,

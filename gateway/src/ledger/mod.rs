@@ -16,6 +16,7 @@ mod story;
 mod top_ups;
 mod transactions;
 mod upstreams;
+mod verdicts;
 mod vouchers;
 
 pub use budgets::{Budgets, NewCall, ReserveError, Span, UsedUp};
@@ -24,12 +25,13 @@ pub use chainference_ledger::Stamp;
 pub use entries::Books;
 pub use jobs::{JobRow, JobStatus, NewJob, SessionKey};
 pub use keys::{DEFAULT_KEY, KeyLimits, KeyRow, NewKey, StoredSecret};
-pub use read::JobSummary;
+pub use read::{Carried, JobSummary, Which};
 pub use receipts::StoredReceipt;
 pub use spend::{Spend, Used};
-pub use story::JobStory;
+pub use story::{JobStory, ReceiptLine};
 pub use transactions::{StoredTransaction, TransactionKind, TransactionStatus};
 pub use upstreams::UpstreamCalls;
+pub use verdicts::{Judge, JudgeError, Judgement, Verdict};
 pub use vouchers::StoredVoucher;
 
 use std::{

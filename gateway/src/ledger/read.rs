@@ -23,13 +23,18 @@ pub struct JobSummary {
     pub stake: u64,
     pub paid: u64,
     pub refund: u64,
-    /// Fees of the transactions of this gateway that landed.
+    /// Fees of the transactions of this gateway that landed, failed ones included.
     pub fees: u64,
     /// Rent that the job's account holds; returned when it is closed.
     pub rent: u64,
     pub tokens_in: u64,
     pub tokens_out: u64,
     pub error: Option<String>,
+    /// What a client said of it, for the chain to be told at its close.
+    pub verdict: Option<String>,
+    pub verdict_reason: Option<String>,
+    /// The other job, where two were compared.
+    pub compared_with: Option<String>,
     pub created_unix_ms: i64,
     pub updated_unix_ms: i64,
 }
@@ -97,23 +102,95 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError`]
     pub async fn list_jobs(&self) -> Result<Vec<JobSummary>, LedgerError> {
+        self.jobs(Which { limit: i64::MAX, ..Which::default() }).await
+    }
+
+    /// Some jobs, newest first.
+    ///
+    /// # Errors
+    /// [`LedgerError`]
+    pub async fn jobs(&self, which: Which<'_>) -> Result<Vec<JobSummary>, LedgerError> {
+        let Which { id, only_key, after, limit } = which;
         let rows = sqlx::query(
             "SELECT jobs.*,
-                 (SELECT COALESCE(SUM(fee), 0) FROM transactions
-                  WHERE transactions.job = jobs.id AND transactions.status = 'landed')
-               + (SELECT COALESCE(SUM(fee), 0) FROM top_ups
-                  WHERE top_ups.job = jobs.id AND top_ups.status = 'landed') AS fees,
+                 (SELECT COALESCE(SUM(fee), 0) FROM transactions WHERE transactions.job = jobs.id
+                      AND (transactions.status = 'landed' OR EXISTS (SELECT 1 FROM entries
+                          WHERE movement = 'fee:' || signature AND account = 'fees')))
+               + (SELECT COALESCE(SUM(fee), 0) FROM top_ups WHERE top_ups.job = jobs.id
+                      AND (top_ups.status = 'landed' OR EXISTS (SELECT 1 FROM entries
+                          WHERE movement = 'fee:' || signature AND account = 'fees'))) AS fees,
                  (SELECT COUNT(*) FROM calls WHERE calls.job = jobs.id) AS calls,
                  (SELECT COALESCE(MAX(tokens_in), 0) FROM vouchers
                   WHERE vouchers.job = jobs.id) AS tokens_in,
                  (SELECT COALESCE(MAX(tokens_out), 0) FROM vouchers
                   WHERE vouchers.job = jobs.id) AS tokens_out
-             FROM jobs ORDER BY created_at DESC, id",
+             FROM jobs
+             WHERE (? IS NULL OR jobs.id = ?)
+                 AND (? IS NULL OR (
+                     EXISTS (SELECT 1 FROM calls WHERE key_id = ?
+                         AND (calls.job = jobs.id OR calls.id = jobs.call_id) AND calls.id <> 'ahead')
+                     AND NOT EXISTS (SELECT 1 FROM calls WHERE key_id <> ?
+                         AND (calls.job = jobs.id OR calls.id = jobs.call_id) AND calls.id <> 'ahead')))
+                 AND (? IS NULL
+                     OR created_at < (SELECT created_at FROM jobs AS last WHERE last.id = ?)
+                     OR (created_at = (SELECT created_at FROM jobs AS last WHERE last.id = ?)
+                         AND jobs.id > ?))
+             ORDER BY created_at DESC, jobs.id LIMIT ?",
         )
+        .bind(id)
+        .bind(id)
+        .bind(only_key)
+        .bind(only_key)
+        .bind(only_key)
+        .bind(after)
+        .bind(after)
+        .bind(after)
+        .bind(after)
+        .bind(limit)
         .fetch_all(&self.pool)
         .await?;
         rows.iter().map(read_summary).collect()
     }
+
+    /// How many calls of this key a job has carried, and how many of others; `None` where there is no
+    /// such job.
+    ///
+    /// # Errors
+    /// [`LedgerError`]
+    pub async fn carried(&self, job: &str, key: &str) -> Result<Option<Carried>, LedgerError> {
+        let row = sqlx::query(
+            "SELECT (SELECT COUNT(*) FROM calls WHERE key_id = ? AND calls.id <> 'ahead'
+                        AND (calls.job = jobs.id OR calls.id = jobs.call_id)) AS own,
+                    (SELECT COUNT(*) FROM calls WHERE key_id <> ? AND calls.id <> 'ahead'
+                        AND (calls.job = jobs.id OR calls.id = jobs.call_id)) AS others
+             FROM jobs WHERE id = ?",
+        )
+        .bind(key)
+        .bind(key)
+        .bind(job)
+        .fetch_optional(&self.pool)
+        .await?;
+        let Some(row) = row else { return Ok(None) };
+        Ok(Some(Carried { own: unsigned(&row, "own")?, others: unsigned(&row, "others")? }))
+    }
+}
+
+/// Which jobs are listed; what is `None` narrows nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Which<'a> {
+    pub id: Option<&'a str>,
+    /// Those that carried calls of this key and of no other.
+    pub only_key: Option<&'a str>,
+    /// Those that follow this one.
+    pub after: Option<&'a str>,
+    pub limit: i64,
+}
+
+/// Whose calls a job has carried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Carried {
+    pub own: u64,
+    pub others: u64,
 }
 
 fn unsigned(row: &SqliteRow, column: &str) -> Result<u64, LedgerError> {
@@ -140,6 +217,7 @@ fn read_row(row: &SqliteRow) -> Result<JobRow, LedgerError> {
             output_per_mtok: unsigned(row, "price_out_per_mtok")?,
             charge_min: unsigned(row, "charge_min")?,
         },
+        paid: Lamports(unsigned(row, "paid")?),
         ended_at_ms: row.try_get("ended_at")?,
     })
 }
@@ -162,6 +240,9 @@ fn read_summary(row: &SqliteRow) -> Result<JobSummary, LedgerError> {
         tokens_in: unsigned(row, "tokens_in")?,
         tokens_out: unsigned(row, "tokens_out")?,
         error: row.try_get("error")?,
+        verdict: row.try_get("verdict")?,
+        verdict_reason: row.try_get("verdict_reason")?,
+        compared_with: row.try_get("compared_with")?,
         created_unix_ms: row.try_get("created_at")?,
         updated_unix_ms: row.try_get("updated_at")?,
     })

@@ -74,7 +74,9 @@ const VOUCHERS: &str = "SELECT tokens_in, tokens_out, signature, created_at
 const RECEIPTS: &str =
     "SELECT call, call_id, kind, tokens_in, tokens_out, frames, signature, problem,
         created_at
-    FROM receipts WHERE job = ? ORDER BY call, tokens_in, tokens_out, kind";
+    FROM receipts
+    WHERE job = ? AND (? IS NULL OR call_id IN (SELECT id FROM calls WHERE key_id = ?))
+    ORDER BY call, tokens_in, tokens_out, kind";
 const TRANSACTIONS: &str = "SELECT * FROM (
         SELECT job, signature, kind, status, fee, NULL AS amount, error, created_at
         FROM transactions
@@ -89,22 +91,51 @@ impl Ledger {
     /// [`LedgerError`]
     pub async fn story(&self, id: &str) -> Result<Option<JobStory>, LedgerError> {
         let all = self.list_jobs().await?;
-        let Some(summary) = all.into_iter().find(|job| job.id.starts_with(id)) else {
-            return Ok(None);
-        };
+        match all.into_iter().find(|job| job.id.starts_with(id)) {
+            Some(summary) => self.story_of(summary).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// The story that goes with a summary.
+    ///
+    /// # Errors
+    /// [`LedgerError`]
+    pub async fn story_of(&self, summary: JobSummary) -> Result<JobStory, LedgerError> {
         let job = summary.id.clone();
-        let terms: String = sqlx::query_scalar("SELECT terms FROM jobs WHERE id = ?")
-            .bind(&job)
-            .fetch_one(&self.pool)
-            .await?;
-        Ok(Some(JobStory {
+        Ok(JobStory {
             summary,
-            terms: serde_json::from_str(&terms).unwrap_or(Value::Null),
+            terms: self.terms_of(&job).await?,
             calls_made: self.lines(CALLS, &job).await?,
             vouchers: self.lines(VOUCHERS, &job).await?,
-            receipts: self.lines(RECEIPTS, &job).await?,
+            receipts: self.receipts(&job, None).await?,
             transactions: self.lines(TRANSACTIONS, &job).await?,
-        }))
+        })
+    }
+
+    /// What was agreed on a job that there is.
+    ///
+    /// # Errors
+    /// [`LedgerError`]
+    pub async fn terms_of(&self, job: &str) -> Result<Value, LedgerError> {
+        let terms: String = sqlx::query_scalar("SELECT terms FROM jobs WHERE id = ?")
+            .bind(job)
+            .fetch_one(&self.pool)
+            .await?;
+        Ok(serde_json::from_str(&terms).unwrap_or(Value::Null))
+    }
+
+    /// What the worker has signed of a job's calls: of all, or of one key's.
+    ///
+    /// # Errors
+    /// [`LedgerError`]
+    pub async fn receipts(
+        &self,
+        job: &str,
+        only_key: Option<&str>,
+    ) -> Result<Vec<ReceiptLine>, LedgerError> {
+        let rows = sqlx::query_as(RECEIPTS).bind(job).bind(only_key).bind(only_key);
+        Ok(rows.fetch_all(&self.pool).await?)
     }
 
     async fn lines<T>(&self, query: &'static str, job: &str) -> Result<Vec<T>, LedgerError>

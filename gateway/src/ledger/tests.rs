@@ -2,6 +2,8 @@ use chainference_market::{Lamports, Prices, Totals};
 
 use super::*;
 
+mod verdicts;
+
 fn new_job(id: &str) -> NewJob {
     NewJob {
         id: id.into(),
@@ -270,6 +272,18 @@ async fn every_movement_is_booked_twice_once_and_sums_to_zero() {
     ledger.close_job("j", 6).await.unwrap();
     let closed = Books { gateway: -10_000, rent: 0, ..settled };
     check(closed).await;
+
+    // What has landed and failed has cost its fee, too; what never landed has not.
+    for (close, status) in
+        [("refused", TransactionStatus::Rejected), ("failed", TransactionStatus::Failed)]
+    {
+        let stored = (&transaction(close), Lamports(5_000));
+        assert!(ledger.store_close("j", None, stored, 6).await.unwrap());
+        ledger.conclude_transaction(close, status, Some("no")).await.unwrap();
+    }
+    let closed = Books { gateway: closed.gateway - 5_000, fees: closed.fees + 5_000, ..closed };
+    check(closed).await;
+    assert_eq!(ledger.list_jobs().await.unwrap()[0].fees, 15_000);
 
     // Settled before its lock was seen; closed before its settlement was.
     submit(&ledger, "k").await;

@@ -2,7 +2,7 @@
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use chainference_market::Lamports;
-use sqlx::{Row, sqlite::SqliteRow};
+use sqlx::{Row, Sqlite, Transaction, sqlite::SqliteRow};
 
 use super::{Ledger, LedgerError, entries::move_fee, from_sql, to_sql, top_ups::conclude_top_up};
 
@@ -29,6 +29,8 @@ impl TransactionKind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TransactionStatus {
     Landed,
+    /// It has landed, and did nothing but cost its fee.
+    Failed,
     Rejected,
     Expired,
 }
@@ -37,7 +39,7 @@ impl TransactionStatus {
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Landed => "landed",
-            Self::Rejected => "rejected",
+            Self::Failed | Self::Rejected => "rejected",
             Self::Expired => "expired",
         }
     }
@@ -67,20 +69,7 @@ impl Ledger {
         now_ms: i64,
     ) -> Result<(), LedgerError> {
         let mut both = self.writer.begin().await?;
-        sqlx::query(
-            "INSERT INTO transactions (signature, job, kind, wire, last_valid_block_height, fee,
-                                       status, created_at)
-             VALUES (?, ?, ?, ?, ?, ?, 'signed', ?) ON CONFLICT DO NOTHING",
-        )
-        .bind(&transaction.signature)
-        .bind(job)
-        .bind(kind.name())
-        .bind(BASE64.encode(&transaction.wire))
-        .bind(to_sql(transaction.last_valid_block_height)?)
-        .bind(to_sql(fee.0)?)
-        .bind(now_ms)
-        .execute(&mut *both)
-        .await?;
+        insert_transaction(&mut both, job, kind, transaction, fee, now_ms).await?;
         if kind == TransactionKind::Publish {
             let done = sqlx::query(
                 "UPDATE jobs SET status = 'submitted', updated_at = ?
@@ -119,7 +108,7 @@ impl Ledger {
         .execute(&mut *all)
         .await?;
         conclude_top_up(&mut all, signature, status, error).await?;
-        if status == TransactionStatus::Landed {
+        if matches!(status, TransactionStatus::Landed | TransactionStatus::Failed) {
             move_fee(&mut all, signature).await?;
         }
         Ok(all.commit().await?)
@@ -168,6 +157,31 @@ impl Ledger {
         .await?;
         rows.iter().map(read).collect()
     }
+}
+
+pub(super) async fn insert_transaction(
+    all: &mut Transaction<'_, Sqlite>,
+    job: &str,
+    kind: TransactionKind,
+    transaction: &StoredTransaction,
+    fee: Lamports,
+    now_ms: i64,
+) -> Result<(), LedgerError> {
+    sqlx::query(
+        "INSERT INTO transactions (signature, job, kind, wire, last_valid_block_height, fee,
+                                   status, created_at)
+         VALUES (?, ?, ?, ?, ?, ?, 'signed', ?) ON CONFLICT DO NOTHING",
+    )
+    .bind(&transaction.signature)
+    .bind(job)
+    .bind(kind.name())
+    .bind(BASE64.encode(&transaction.wire))
+    .bind(to_sql(transaction.last_valid_block_height)?)
+    .bind(to_sql(fee.0)?)
+    .bind(now_ms)
+    .execute(&mut **all)
+    .await?;
+    Ok(())
 }
 
 fn read(row: &SqliteRow) -> Result<StoredTransaction, LedgerError> {

@@ -1,4 +1,5 @@
-//! `Authorization: Bearer sk-cf-…`, or `x-api-key: sk-cf-…` as Anthropic's clients send it.
+//! `Authorization: Bearer sk-cf-…`, or `x-api-key: sk-cf-…` as Anthropic's clients send it; or a token of the issuer that the
+//! operator trusts, in the same place.
 
 use axum::{
     extract::{Request, State},
@@ -7,7 +8,12 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use crate::{access::Denied, openai::ApiError, settlement::CallError, state::App};
+use crate::{
+    access::{Denied, JwtError},
+    openai::ApiError,
+    settlement::CallError,
+    state::App,
+};
 
 /// Lets a request on, with its [`Caller`](crate::access::Caller) among its extensions.
 pub async fn require_key(State(app): State<App>, mut request: Request, next: Next) -> Response {
@@ -26,12 +32,23 @@ pub async fn require_key(State(app): State<App>, mut request: Request, next: Nex
             tracing::error!(%error, "a key could not be looked up");
             CallError::Ledger(error).to_api().into_response()
         }
+        Err(Denied::Token(JwtError::NoKeys(reason))) => {
+            tracing::error!(reason, "a token could not be checked");
+            ApiError::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "service_unavailable",
+                "Tokens can't be checked now: their issuer's keys can't be had.",
+            )
+            .code("issuer_unavailable")
+            .retry_after(5)
+            .into_response()
+        }
         Err(denied) => refuse(&denied.to_string(), "invalid_api_key"),
     }
 }
 
 /// The key that a request came with, whether it is one or not.
-pub fn presented_key(headers: &HeaderMap) -> Option<&str> {
+fn presented_key(headers: &HeaderMap) -> Option<&str> {
     bearer(headers).or_else(|| headers.get("x-api-key")?.to_str().ok())
 }
 

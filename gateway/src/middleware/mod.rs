@@ -1,6 +1,7 @@
 //! What every request passes through.
 
 mod auth;
+mod avoid;
 mod identity;
 mod linger;
 mod permit;
@@ -12,7 +13,6 @@ use axum::{Router, middleware, response::Response};
 use std::any::Any;
 use tower_http::catch_panic::CatchPanicLayer;
 
-pub use auth::presented_key;
 pub use upgrade::Heir;
 
 use crate::{
@@ -41,6 +41,8 @@ pub fn around_v1(router: Router<App>, app: &App) -> Router<App> {
         .route_layer(middleware::from_fn_with_state(app.clone(), permit::hold))
         // Its key's own rates and places; what they are goes into every answer.
         .route_layer(middleware::from_fn(rates::hold))
+        // Workers that its client doesn't want for it.
+        .route_layer(middleware::from_fn(avoid::read))
         // A request that is repeated under its Idempotency-Key is not made again.
         .route_layer(middleware::from_fn_with_state(app.clone(), repeat::once))
         // Nobody gets that far without a key.

@@ -1,14 +1,13 @@
 //! The rates of the key that a request came with. Looking costs nothing: only what makes calls counts.
 
 use axum::{
-    body::Body,
     extract::{Extension, Request},
     http::{Method, header},
     middleware::Next,
     response::{IntoResponse, Response},
 };
+use chainference_serving::holding;
 
-use super::permit::Held;
 use crate::{
     access::{Caller, Place, Refusal},
     metrics,
@@ -16,7 +15,7 @@ use crate::{
 
 pub async fn hold(Extension(caller): Extension<Caller>, request: Request, next: Next) -> Response {
     let mut response = match enter(&caller, &request) {
-        Ok(place) => next.run(request).await.map(|body| Body::new(Held::new(body, place))),
+        Ok(place) => next.run(request).await.map(|body| holding(body, place)),
         Err(refusal) => {
             let error = refusal.to_api();
             metrics::refused(error.code.unwrap_or_default());

@@ -10,6 +10,7 @@ use super::{
     completion::{self, TextChunks},
     error::ApiError,
     messages::{self, MessageEvents},
+    names::Names,
     response::{self, Asked, ResponseEvents},
     usage::{Facts, Usage},
 };
@@ -55,12 +56,12 @@ impl Style {
         }
     }
 
-    /// The parameter that holds the prompt.
-    pub fn input(&self) -> &'static str {
+    pub fn names(&self) -> Names {
         match self {
-            Self::Chat | Self::Message(_) => "messages",
-            Self::Completion => "prompt",
-            Self::Response(_) => "input",
+            Self::Chat => Names::Chat,
+            Self::Completion => Names::Completion,
+            Self::Response(_) => Names::Response,
+            Self::Message(_) => Names::Message,
         }
     }
 }

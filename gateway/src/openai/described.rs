@@ -11,6 +11,7 @@ use super::{
     error::Envelope,
     messages::{AnthropicError, MessagesRequest},
     response::ResponseRequest,
+    verdict::{CompareRequest, FeedbackRequest},
 };
 
 macro_rules! bodies {
@@ -51,6 +52,8 @@ pub fn schemas(components: ComponentsBuilder) -> ComponentsBuilder {
         .schema_from::<ResponseBody>()
         .schema_from::<MessageBody>()
         .schema("EmbeddingBody", EmbeddingRequest::schema())
+        .schema("FeedbackBody", FeedbackRequest::schema())
+        .schema("CompareBody", CompareRequest::schema())
         .schema("Error", Envelope::schema())
         .schema("AnthropicError", AnthropicError::schema())
 }

@@ -12,12 +12,14 @@ mod embedding;
 mod error;
 mod logprobs;
 mod messages;
+mod names;
 mod prompts;
 mod read;
 mod refused;
 mod response;
 mod sent;
 mod usage;
+mod verdict;
 
 pub use answers::Answers;
 #[cfg(test)]
@@ -31,10 +33,12 @@ pub use described::schemas;
 pub use embedding::{EmbeddingCall, Encoding, embeddings, parse_embedding};
 pub use error::ApiError;
 pub use messages::{error_shape, parse_count, parse_message};
+pub use names::Names;
 pub use read::RequestError;
 pub use response::{OwnResponses, Responses, parse_response};
 pub use sent::{Sent, Shape};
 pub use usage::{Facts, InputUsage, Settlement, Tokens, Usage};
+pub use verdict::{Comparison, Feedback, parse_comparison, parse_feedback};
 
 #[cfg(test)]
 mod tests;

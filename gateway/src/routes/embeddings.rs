@@ -8,7 +8,7 @@ use axum::{
 use super::call::{self, RouteError};
 use crate::{
     access::Caller,
-    openai::{EmbeddingCall, InputUsage, embeddings, parse_embedding},
+    openai::{EmbeddingCall, InputUsage, Names, embeddings, parse_embedding},
     settlement::Event,
     state::App,
 };
@@ -30,7 +30,7 @@ pub async fn create(
     };
     drop(body);
     let mut vectors = vec![Vec::new(); inputs];
-    let (started, ended) = call::collect(&mut answer, "input", |event| {
+    let (started, ended) = call::collect(&mut answer, Names::Embedding, |event| {
         // A worker that leaves one out, or sends one twice, has failed before this.
         if let Event::Embedding { index, vector } = event
             && let Some(place) = vectors.get_mut(index as usize)

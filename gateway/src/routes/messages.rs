@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::call::{self, RouteError};
 use crate::{
     access::Caller,
-    openai::{parse_count, parse_message},
+    openai::{Names, parse_count, parse_message},
     settlement::{CallError, Failure, tokens_in_at_most},
     state::App,
 };
@@ -54,5 +54,5 @@ pub async fn count_tokens(
 }
 
 fn failed(error: CallError) -> RouteError {
-    RouteError::call(Failure { error, costs: false }, "messages")
+    RouteError::call(Failure { error, costs: false }, Names::Message)
 }

@@ -12,7 +12,7 @@ use serde::Serialize;
 use crate::{
     access::{Caller, Refusal},
     openai::ApiError,
-    routing::Candidate,
+    routing::{Candidate, Wish},
     settlement::CallError,
     state::App,
     upstream::Served,
@@ -74,8 +74,8 @@ pub async fn retrieve(
         }
         return Ok(Json(own(app.upstreams.names(&served), &served)));
     }
-    let candidate = app.settlement.directory.pick(&id, Abilities::empty(), &[], caller.models());
-    let found = candidate.map_err(|why| CallError::nobody(&id, why).to_api())?;
+    let picked = app.settlement.directory.pick(&Wish::of(&id, caller.models()));
+    let found = picked.map_err(|why| CallError::nobody(&id, why).to_api())?.candidate;
     let model = offered(&app, &caller)?.into_iter().find(|model| model.id == found.model);
     // Between the two looks the last worker may have gone.
     model.map(Json).ok_or_else(|| CallError::NobodyServes { model: id }.to_api())

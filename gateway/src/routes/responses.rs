@@ -2,7 +2,7 @@
 
 use axum::{
     extract::{Extension, Path, Request, State},
-    http::{HeaderMap, StatusCode},
+    http::StatusCode,
     response::Response,
 };
 use sha2::{Digest, Sha256};
@@ -13,7 +13,6 @@ use super::{
 };
 use crate::{
     access::Caller,
-    middleware::presented_key,
     openai::{ApiError, OwnResponses, parse_response},
     state::App,
 };
@@ -23,7 +22,7 @@ pub async fn create(
     Extension(caller): Extension<Caller>,
     request: Request,
 ) -> Result<Response, RouteError> {
-    let stored = own(&app, request.headers());
+    let stored = own(&app, &caller);
     let body = call::read(&app, request.into_body()).await?;
     let parsed = parse_response(&body, stored.as_ref())?;
     drop(body);
@@ -32,19 +31,19 @@ pub async fn create(
 
 pub async fn retrieve(
     State(app): State<App>,
+    Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
-    headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let found = own(&app, &headers).and_then(|responses| responses.json(&id));
+    let found = own(&app, &caller).and_then(|responses| responses.json(&id));
     found.map(json).ok_or_else(|| unknown(&id))
 }
 
 pub async fn delete(
     State(app): State<App>,
+    Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
-    headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    if !own(&app, &headers).is_some_and(|responses| responses.forget(&id)) {
+    if !own(&app, &caller).is_some_and(|responses| responses.forget(&id)) {
         return Err(unknown(&id));
     }
     let deleted = serde_json::json!({"id": id, "object": "response", "deleted": true});
@@ -52,8 +51,8 @@ pub async fn delete(
 }
 
 /// The responses of the request's key, where responses are stored.
-fn own(app: &App, headers: &HeaderMap) -> Option<OwnResponses> {
-    let owner = Sha256::digest(presented_key(headers).unwrap_or_default()).into();
+fn own(app: &App, caller: &Caller) -> Option<OwnResponses> {
+    let owner = Sha256::digest(caller.key_id()).into();
     Some(app.responses.as_ref()?.of(owner))
 }
 

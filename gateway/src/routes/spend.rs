@@ -3,10 +3,11 @@
 
 use axum::{
     Json,
-    extract::{Extension, Query, State},
+    extract::{Extension, Query, State, rejection::QueryRejection},
 };
 use serde::{Deserialize, Serialize};
 
+use super::query;
 use crate::{
     access::Caller,
     clock::now_unix_ms,
@@ -38,9 +39,9 @@ pub struct Told {
 pub async fn show(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
-    Query(asked): Query<Asked>,
+    asked: Result<Query<Asked>, QueryRejection>,
 ) -> Result<Json<Told>, ApiError> {
-    let days = asked.days.unwrap_or(DAYS);
+    let days = query(asked)?.days.unwrap_or(DAYS);
     if !(1..=DAYS_MAX).contains(&days) {
         let message = format!("'days' must be from 1 to {DAYS_MAX}.");
         return Err(ApiError::invalid(message).code("invalid_value").param("days"));

@@ -1,14 +1,14 @@
-//! Who offers a model, and in which order to try them. Pure.
+//! Who offers a model, and who of them is meant. Pure.
 
 use chainference_chain::{
     Abilities, Pubkey,
-    accounts::{Offer, Worker, WorkerStatus},
+    accounts::{Offer, Worker},
 };
-use chainference_market::Prices;
+use chainference_market::{Prices, Reputation};
 
 use super::{
-    egress,
     name::{self, Match},
+    standing,
 };
 
 /// A worker's live offer of one model.
@@ -27,6 +27,18 @@ pub struct Candidate {
     pub context_tokens: u32,
     pub abilities: Abilities,
     pub live_jobs: u32,
+    /// What the chain says of the worker, in one figure: see [`reputation_bps`].
+    pub reputation_bps: u16,
+}
+
+/// What reputations are read with.
+#[derive(Clone, Copy, Debug)]
+pub struct Reading {
+    pub now_unix_s: i64,
+    /// Of the market's configuration.
+    pub reputation_prior: u64,
+    /// Of the market's configuration.
+    pub heartbeat_s: u32,
 }
 
 /// Whom a directory takes in.
@@ -41,7 +53,7 @@ pub struct Admission {
 pub fn candidates(
     workers: &[(Pubkey, Worker)],
     offers: &[(Pubkey, Offer)],
-    now_unix_s: i64,
+    reading: Reading,
     admission: Admission,
 ) -> Vec<Candidate> {
     offers
@@ -49,12 +61,8 @@ pub fn candidates(
         .filter(|(_, offer)| offer.active())
         .filter_map(|(key, offer)| {
             let (worker_key, worker) = workers.iter().find(|(key, _)| *key == offer.worker)?;
-            let age_s = now_unix_s.saturating_sub(worker.last_heartbeat_unix_s);
-            let live =
-                worker.status() == WorkerStatus::Active && age_s <= admission.heartbeat_age_s_max;
-            let endpoint =
-                egress::check(worker.endpoint(), admission.allow_private_endpoints).ok()?;
-            live.then(|| Candidate {
+            let endpoint = standing::endpoint(worker, reading.now_unix_s, admission).ok()?;
+            Some(Candidate {
                 worker: *worker_key,
                 operator: worker.operator,
                 offer: *key,
@@ -66,9 +74,20 @@ pub fn candidates(
                 context_tokens: offer.context_tokens,
                 abilities: Abilities::of(offer),
                 live_jobs: worker.live_jobs,
+                reputation_bps: reputation_bps(&worker.reputation.into(), reading),
             })
         })
         .collect()
+}
+
+/// Rating times success, times a half more than the preference ratio: that of an honest worker is a half, and changes
+/// nothing.
+pub fn reputation_bps(reputation: &Reputation, reading: Reading) -> u16 {
+    let Reading { now_unix_s, reputation_prior: prior, heartbeat_s } = reading;
+    let rating = u64::from(reputation.rating_bps(now_unix_s, heartbeat_s, prior));
+    let success = u64::from(reputation.success_bps(prior));
+    let preference = 5_000 + u64::from(reputation.preference_bps(prior));
+    (rating * success * preference / 100_000_000).min(10_000) as u16
 }
 
 /// The candidates whose model `asked` may mean, and how well it names each.
@@ -78,25 +97,14 @@ pub fn named<'a>(asked: &str, candidates: &'a [Candidate]) -> Vec<(Match, &'a Ca
     candidates.iter().filter_map(named).collect()
 }
 
-/// Of the candidates that may be used, those that were named best: healthy ones first, then by
-/// price, then by how little they are used.
-pub fn ranked(
+/// Of the candidates that may be used, those that were named best.
+pub fn best_named(
     mut named: Vec<(Match, &Candidate)>,
     allowed: impl Fn(&Candidate) -> bool,
-    failures: impl Fn(&Candidate) -> u32,
 ) -> Vec<&Candidate> {
     named.retain(|(_, one)| allowed(one));
     let best = named.iter().map(|(quality, _)| *quality).min();
-    let mut found: Vec<&Candidate> = named
-        .into_iter()
-        .filter(|(quality, _)| Some(*quality) == best)
-        .map(|(_, one)| one)
-        .collect();
-    found.sort_by_key(|one| {
-        let price = u128::from(one.prices.input_per_mtok) + u128::from(one.prices.output_per_mtok);
-        (failures(one), price, one.live_jobs)
-    });
-    found
+    named.into_iter().filter(|(quality, _)| Some(*quality) == best).map(|(_, one)| one).collect()
 }
 
 /// What even the ablest of them lacks; `None` where one can do all that is needed, or nobody is
@@ -107,15 +115,17 @@ pub fn missing(candidates: &[&Candidate], needs: Abilities) -> Option<Abilities>
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use bytemuck::Zeroable;
+    use chainference_chain::accounts::WorkerStatus;
 
     use super::*;
 
     const ADMISSION: Admission =
         Admission { heartbeat_age_s_max: 60, allow_private_endpoints: false };
 
-    fn candidate(model: &str, quantisation: &str, price: u64, live_jobs: u32) -> Candidate {
+    /// One whose other fields are what they may be.
+    pub fn candidate(model: &str, quantisation: &str, price: u64, live_jobs: u32) -> Candidate {
         Candidate {
             worker: Pubkey::new_unique(),
             operator: Pubkey::new_unique(),
@@ -128,28 +138,42 @@ mod tests {
             context_tokens: 2_048,
             abilities: Abilities::CHAT,
             live_jobs,
+            reputation_bps: 8_200,
         }
     }
 
     #[test]
-    fn the_best_name_wins_then_health_then_price_then_idleness() {
+    fn the_best_name_wins_among_those_that_may_be_used() {
         let all = [
             candidate("a/m", "Q4", 9, 0),
             candidate("a/m", "Q8", 5, 7),
-            candidate("a/m", "Q8", 5, 2),
             candidate("A/M", "Q8", 1, 0),
             candidate("b/m", "Q8", 1, 0),
         ];
-        let order = |asked: &str, failing: usize| -> Vec<usize> {
-            let failures = |one: &Candidate| u32::from(one.worker == all[failing].worker);
+        let meant = |asked: &str, forbidden: &[usize]| -> Vec<usize> {
             let at = |one: &Candidate| all.iter().position(|c| c.worker == one.worker).unwrap();
-            ranked(named(asked, &all), |_| true, failures).into_iter().map(at).collect()
+            let found = best_named(named(asked, &all), |one| !forbidden.contains(&at(one)));
+            found.into_iter().map(at).collect()
         };
-        assert_eq!(order("a/m", 3), [2, 1, 0]);
-        assert_eq!(order("a/m", 2), [1, 0, 2]);
-        assert_eq!(order("a/m:q4", 2), [0]);
-        assert_eq!(order("B/M", 0), [4]);
-        assert!(order("c/m", 0).is_empty());
+        assert_eq!(meant("a/m", &[]), [0, 1]);
+        assert_eq!(meant("a/m", &[0, 1]), [2], "what may not be used hides nothing");
+        assert_eq!(meant("a/m:q4", &[]), [0]);
+        assert_eq!(meant("B/M", &[]), [3]);
+        assert!(meant("c/m", &[]).is_empty());
+    }
+
+    #[test]
+    fn a_reputation_is_rating_times_success_and_an_honest_preference_changes_nothing() {
+        let reading = Reading { now_unix_s: 0, reputation_prior: 100, heartbeat_s: 60 };
+        let beginner = Reputation::new(0);
+        let rated = |reputation| reputation_bps(&reputation, reading);
+        assert_eq!(rated(beginner), 8_200);
+        let flagged = Reputation { fees_completed: 100, fees_flagged: 100, ..beginner };
+        assert_eq!(rated(flagged), 7_700 / 2);
+        let preferred = Reputation { fees_compared: 300, fees_preferred: 300, ..beginner };
+        assert_eq!(rated(preferred), 10_000, "0.82 by 1.375");
+        let avoided = Reputation { fees_compared: 300, ..beginner };
+        assert_eq!(rated(avoided), 5_125, "0.82 by 0.625");
     }
 
     #[test]
@@ -180,6 +204,7 @@ mod tests {
 
     #[test]
     fn only_active_offers_of_live_reachable_workers_are_taken_in() {
+        let reading = Reading { now_unix_s: 1_000, reputation_prior: 100, heartbeat_s: 60 };
         let key = Pubkey::new_unique();
         let public = "http://1.1.1.1:7071";
         for (heartbeat, endpoint, status, active, taken) in [
@@ -195,7 +220,7 @@ mod tests {
                 (Pubkey::new_unique(), offer(key, active)),
                 (key, offer(Pubkey::new_unique(), true)),
             ];
-            let found = candidates(&workers, &offers, 1_000, ADMISSION);
+            let found = candidates(&workers, &offers, reading, ADMISSION);
             assert_eq!(found.len(), taken, "{heartbeat} {endpoint} {active}");
         }
     }

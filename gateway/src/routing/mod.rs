@@ -1,33 +1,54 @@
 //! Which worker serves a call: a directory read from the chain each second, and what calls on
 //! its workers have met lately.
 
+mod beginning;
 mod breaker;
 mod candidate;
+mod choose;
 pub mod egress;
+mod lately;
+mod listing;
 mod name;
 mod needs;
+mod pick;
+mod score;
+mod standing;
 
 pub use breaker::Breaker;
 pub use candidate::{Admission, Candidate};
+pub use lately::Taken;
+pub use listing::{OfferLine, WorkerLine};
 pub use needs::{lacking, needs};
+pub use pick::{Picked, Size, Visit, Wish};
+pub use score::Choice;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    hash::RandomState,
+    sync::{Arc, Mutex},
+};
 
-use chainference_chain::{Abilities, Chain, ChainError, Pubkey};
+use chainference_chain::{
+    Abilities, Chain, ChainError, Pubkey,
+    accounts::{Offer, Worker},
+};
 use thiserror::Error;
 use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-use crate::{access::ModelList, clock::ChainTime, limits};
+use crate::{clock::ChainTime, limits};
+use candidate::Reading;
+use lately::Lately;
 
 /// What the chain said when it was last asked.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
     pub candidates: Vec<Candidate>,
-    /// Ids of all models that any worker has ever offered and not retracted.
-    pub known_models: Vec<(String, String)>,
+    /// All that there are, whether they serve or not.
+    workers: Vec<(Pubkey, Worker)>,
+    offers: Vec<(Pubkey, Offer)>,
     pub time: ChainTime,
     pub paused: bool,
+    reading: Reading,
     read_at: Instant,
 }
 
@@ -52,7 +73,10 @@ pub struct Directory {
     latest: watch::Receiver<Latest>,
     /// There is no market to read of.
     closed: bool,
-    breaker: Arc<Mutex<Breaker<Pubkey>>>,
+    lately: Arc<Mutex<Lately<Pubkey>>>,
+    /// Nobody else can tell which conversations have one hash.
+    seed: RandomState,
+    admission: Admission,
     started: Instant,
 }
 
@@ -75,21 +99,29 @@ impl Directory {
         };
         let (sender, latest) = watch::channel(latest);
         tokio::spawn(keep_fresh(chain, admission, sender, stop));
-        Self { latest, closed: false, breaker: Arc::default(), started: Instant::now() }
+        Self::reading(latest, admission)
     }
 
     /// One without a market: nobody ever offers anything, and no chain is asked.
     pub fn closed() -> Self {
         let nothing = Snapshot {
             candidates: Vec::new(),
-            known_models: Vec::new(),
+            workers: Vec::new(),
+            offers: Vec::new(),
             time: ChainTime { slot: 0, unix_s: 0 },
             paused: false,
+            reading: Reading { now_unix_s: 0, reputation_prior: 0, heartbeat_s: 0 },
             read_at: Instant::now(),
         };
         let latest = Latest { known: Some(Arc::new(nothing)), trouble: None };
         let (_, latest) = watch::channel(latest);
-        Self { latest, closed: true, breaker: Arc::default(), started: Instant::now() }
+        let admission = Admission { heartbeat_age_s_max: 0, allow_private_endpoints: false };
+        Self { closed: true, ..Self::reading(latest, admission) }
+    }
+
+    fn reading(latest: watch::Receiver<Latest>, admission: Admission) -> Self {
+        let (lately, seed, started) = (Arc::default(), RandomState::new(), Instant::now());
+        Self { latest, closed: false, lately, seed, admission, started }
     }
 
     pub fn is_closed(&self) -> bool {
@@ -106,74 +138,12 @@ impl Directory {
         known.cloned().ok_or_else(|| trouble.to_owned())
     }
 
-    /// The best worker for the model that a client named and may use that can do what is needed,
-    /// none of `tried`.
-    ///
-    /// # Errors
-    /// [`NoCandidate`]
-    pub fn pick(
-        &self,
-        asked: &str,
-        needs: Abilities,
-        tried: &[Pubkey],
-        models: &ModelList,
-    ) -> Result<Candidate, NoCandidate> {
-        let snapshot = self.snapshot().map_err(NoCandidate::ChainAway)?;
-        let now = self.started.elapsed();
-        let breaker = self.breaker.lock().unwrap_or_else(PoisonError::into_inner);
-        let failures = |one: &Candidate| breaker.failures(one.worker);
-        let named = candidate::named(asked, &snapshot.candidates);
-        let found = !named.is_empty();
-        let ranked = candidate::ranked(named, |one| models.allows(&one.model), failures);
-        if found && ranked.is_empty() {
-            return Err(NoCandidate::Forbidden);
-        }
-        if let Some(missing) = candidate::missing(&ranked, needs) {
-            return Err(NoCandidate::Unable { missing });
-        }
-        ranked
-            .into_iter()
-            .filter(|one| one.abilities.contains(needs))
-            .find(|one| !tried.contains(&one.worker) && breaker.allows(one.worker, now))
-            .cloned()
-            .ok_or_else(|| snapshot.why_nobody(asked))
-    }
-
-    /// Like [`Self::pick`], from what the chain said when it last answered, however long ago: among the
-    /// workers that `is_wanted`.
-    pub fn pick_known(
-        &self,
-        asked: &str,
-        needs: Abilities,
-        tried: &[Pubkey],
-        is_wanted: impl Fn(&Candidate) -> bool,
-    ) -> Option<Candidate> {
-        let known = self.latest.borrow().known.clone()?;
-        let now = self.started.elapsed();
-        let breaker = self.breaker.lock().unwrap_or_else(PoisonError::into_inner);
-        let failures = |one: &Candidate| breaker.failures(one.worker);
-        candidate::ranked(candidate::named(asked, &known.candidates), |_| true, failures)
-            .into_iter()
-            .filter(|one| one.abilities.contains(needs) && !tried.contains(&one.worker))
-            .find(|one| breaker.allows(one.worker, now) && is_wanted(one))
-            .cloned()
-    }
-
     /// The chain's clock: as it was last read, and the time since then.
     pub fn now_unix_s(&self) -> i64 {
         let latest = self.latest.borrow();
         let Some(known) = &latest.known else { return 0 };
         let since_s = i64::try_from(known.read_at.elapsed().as_secs()).unwrap_or(i64::MAX);
         known.time.unix_s.saturating_add(since_s)
-    }
-
-    pub fn failed(&self, worker: Pubkey) {
-        let now = self.started.elapsed();
-        self.breaker.lock().unwrap_or_else(PoisonError::into_inner).failed(worker, now);
-    }
-
-    pub fn succeeded(&self, worker: Pubkey) {
-        self.breaker.lock().unwrap_or_else(PoisonError::into_inner).succeeded(worker);
     }
 }
 
@@ -183,10 +153,10 @@ impl Snapshot {
     }
 
     fn why_nobody(&self, asked: &str) -> NoCandidate {
-        let known = |(model, quantisation): &(String, String)| {
-            name::matches(asked, model, quantisation).is_some()
+        let known = |(_, offer): &(Pubkey, Offer)| {
+            name::matches(asked, offer.model(), offer.quantisation()).is_some()
         };
-        if self.known_models.iter().any(known) { NoCandidate::Nobody } else { NoCandidate::Unknown }
+        if self.offers.iter().any(known) { NoCandidate::Nobody } else { NoCandidate::Unknown }
     }
 }
 
@@ -229,13 +199,18 @@ async fn read(chain: &Chain, admission: Admission) -> Result<Snapshot, ReadError
     let read = tokio::time::timeout(limits::DIRECTORY_DEADLINE, reads).await;
     let (workers, offers, clock, config) = read.map_err(|_| ReadError::Late)??;
     let config = config.ok_or(ReadError::NoMarket)?;
-    let known =
-        offers.iter().map(|(_, offer)| (offer.model().to_owned(), offer.quantisation().to_owned()));
+    let reading = Reading {
+        now_unix_s: clock.unix_s,
+        reputation_prior: config.reputation_prior,
+        heartbeat_s: config.heartbeat_s,
+    };
     Ok(Snapshot {
-        known_models: known.collect(),
-        candidates: candidate::candidates(&workers, &offers, clock.unix_s, admission),
+        candidates: candidate::candidates(&workers, &offers, reading, admission),
+        workers,
+        offers,
         time: ChainTime { slot: clock.slot, unix_s: clock.unix_s },
         paused: config.paused(),
+        reading,
         read_at: Instant::now(),
     })
 }

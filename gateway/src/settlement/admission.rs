@@ -59,8 +59,8 @@ impl Call {
     /// Records the call, if its key may make it and can pay for it. What nobody serves is not worth
     /// a row.
     pub(super) async fn admit(&self, streamed: bool) -> Result<Charge, CallError> {
-        let candidate =
-            self.pick(&[]).map_err(|why| CallError::nobody(&self.request.model, why))?;
+        let picked = self.pick(&[]).map_err(|why| CallError::nobody(&self.request.model, why))?;
+        let candidate = picked.candidate;
         let bounds = stake::bounds(&self.request.task, candidate.context_tokens);
         let reserved = stake::stake(&candidate.prices, bounds)?;
         let tokens = bounds.tokens_in.saturating_add(bounds.tokens_out);

@@ -14,7 +14,10 @@ use chainference_protocol::{Delta, FinishReason};
 use tokio::sync::mpsc;
 
 use super::CallError;
-use crate::upstream::{Direct, Turn};
+use crate::{
+    routing::Choice,
+    upstream::{Direct, Turn},
+};
 
 /// What a call tells whoever answers the client.
 pub enum Event {
@@ -61,6 +64,8 @@ pub struct Started {
     pub worker: String,
     /// The model's id in the market.
     pub model: String,
+    /// Why this worker; `None` of an upstream, which isn't chosen among workers.
+    pub choice: Option<Choice>,
     /// Tokens of the prompt.
     pub tokens_in: u64,
     /// Time from the call's arrival to its sending to the worker.

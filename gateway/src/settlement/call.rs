@@ -7,7 +7,7 @@ use std::{
 
 use chainference_chain::Pubkey;
 use chainference_market::Totals;
-use chainference_protocol::{CallRequest, WorkerPublic, seal_call};
+use chainference_protocol::{CallRequest, Task, WorkerPublic, seal_call};
 use tokio::{
     sync::mpsc,
     time::{Instant, timeout},
@@ -21,13 +21,14 @@ use super::{
     mode::{Mode, Way},
     prepare::generator,
     session::Lease,
+    stake,
     worker::Frames,
 };
 use crate::{
     access::Caller,
     ledger::CallEnd,
     limits, metrics,
-    routing::{Candidate, NoCandidate, needs},
+    routing::{Candidate, NoCandidate, Picked, Size, Wish, needs},
 };
 
 /// How many pieces of an answer may wait for a slow client.
@@ -40,6 +41,9 @@ pub(super) struct Call {
     pub id: String,
     pub request: CallRequest,
     pub mode: Mode,
+    /// What a choice of the worker goes by.
+    size: Size,
+    pub beginning: Option<u64>,
     pub began: Instant,
     pub events: mpsc::Sender<Event>,
     pub delivered: Arc<AtomicU64>,
@@ -58,26 +62,16 @@ impl Settlement {
     /// Begins a call. Its work goes on in a task until its job has been ended, whatever becomes
     /// of the answer.
     pub fn call(&self, caller: Caller, id: String, request: CallRequest, streamed: bool) -> Answer {
-        self.call_in(self.mode, caller, id, request, streamed)
-    }
-
-    /// The same, for a call that says itself how it is to be settled.
-    pub fn call_in(
-        &self,
-        mode: Mode,
-        caller: Caller,
-        id: String,
-        request: CallRequest,
-        streamed: bool,
-    ) -> Answer {
         let (sender, events) = mpsc::channel(PIECES_WAITING_MAX);
         let delivered = Arc::new(AtomicU64::new(0));
         let call = Call {
             settlement: self.clone(),
+            mode: caller.mode().unwrap_or(self.mode),
+            size: size(&request.task),
+            beginning: self.directory.beginning(&request.task, &request.model),
             caller,
             id,
             request,
-            mode,
             began: Instant::now(),
             events: sender,
             delivered: delivered.clone(),
@@ -123,31 +117,32 @@ impl Call {
             if self.events.is_closed() {
                 return Ok((None, CallEnd::abandoned(Totals::ZERO)));
             }
-            let candidate = match self.pick(&tried) {
-                Ok(candidate) if !self.left(limits::FIRST_TOKEN_DEADLINE).is_zero() => candidate,
+            let picked = match self.pick(&tried) {
+                Ok(picked) if !self.left(limits::FIRST_TOKEN_DEADLINE).is_zero() => picked,
                 Ok(_) => return Err(Failure { error: CallError::FirstTokenLate, costs }),
                 Err(why) => {
                     let error = last.unwrap_or_else(|| CallError::nobody(model, why));
                     return Err(Failure { error, costs });
                 }
             };
-            if let Err(error) = self.cover(charge, &candidate).await {
+            let candidate = &picked.candidate;
+            if let Err(error) = self.cover(charge, candidate).await {
                 return Err(Failure { error, costs });
             }
-            let (error, owed) = match self.attempt(&candidate, &charge.row).await {
+            let (error, owed) = match self.attempt(&picked, &charge.row).await {
                 Attempt::Over { job, end } => {
-                    charge.owe(&candidate, end.totals());
+                    charge.owe(candidate, end.totals());
                     return Ok((Some(job), end));
                 }
                 Attempt::Unseen { error, owed } => (error, owed),
             };
-            charge.owe(&candidate, owed);
+            charge.owe(candidate, owed);
             costs |= !owed.is_zero();
             if !error.is_the_workers() {
                 return Err(Failure { error, costs });
             }
             tracing::warn!(worker = %candidate.worker, %error, "a worker failed on a call");
-            self.blame(&candidate, &error);
+            self.blame(candidate, &error);
             tried.push(candidate.worker);
             last = Some(error);
         }
@@ -162,16 +157,22 @@ impl Call {
     }
 
     /// The best worker. With the chain away, one that could begin without it.
-    pub(super) fn pick(&self, tried: &[Pubkey]) -> Result<Candidate, NoCandidate> {
+    pub(super) fn pick(&self, tried: &[Pubkey]) -> Result<Picked, NoCandidate> {
         let settlement = &self.settlement;
-        let (model, needs) = (&self.request.model, needs(&self.request.task));
-        match settlement.directory.pick(model, needs, tried, self.caller.models()) {
+        let without = [tried, self.caller.avoided()].concat();
+        let wish = Wish {
+            asked: &self.request.model,
+            needs: needs(&self.request.task),
+            models: self.caller.models(),
+            without: &without,
+            size: self.size,
+            beginning: self.beginning,
+        };
+        match settlement.directory.pick(&wish) {
             Err(NoCandidate::ChainAway(reason)) => {
-                let can_begin = |one: &Candidate| {
-                    self.caller.models().allows(&one.model)
-                        && settlement.has_place(&self.request.task, one, self.way(one))
-                };
-                let known = settlement.directory.pick_known(model, needs, tried, can_begin);
+                let can_begin =
+                    |one: &Candidate| settlement.has_place(&self.request.task, one, self.way(one));
+                let known = settlement.directory.pick_known(&wish, can_begin);
                 known.ok_or(NoCandidate::ChainAway(reason))
             }
             picked => picked,
@@ -183,7 +184,9 @@ impl Call {
         self.mode.way(self.settlement.fees_matter, typical)
     }
 
-    async fn attempt(&self, candidate: &Candidate, row: &Row) -> Attempt {
+    async fn attempt(&self, picked: &Picked, row: &Row) -> Attempt {
+        let candidate = &picked.candidate;
+        let visit = self.settlement.directory.enter(candidate.worker);
         let unseen = |error| Attempt::Unseen { error, owed: Totals::ZERO };
         let settlement = &self.settlement;
         let mut is_fresh = false;
@@ -210,11 +213,12 @@ impl Call {
                         job: lease.job().id(),
                         worker: candidate.worker.to_string(),
                         model: candidate.model.clone(),
+                        choice: Some(picked.choice),
                         tokens_in: 0,
                         overhead,
                     };
                     self.note_job(started.job.clone());
-                    return self.relay(candidate, lease, frames, started).await;
+                    return self.relay((candidate, &visit), lease, frames, started).await;
                 }
                 Err(error) => error,
             };
@@ -265,5 +269,14 @@ impl Call {
     /// What is left of a deadline that began with the call.
     pub(super) fn left(&self, deadline: Duration) -> Duration {
         deadline.saturating_sub(self.began.elapsed())
+    }
+}
+
+/// How long a call is likely to be. Four bytes make a token, about; few answers are as long as they may be.
+fn size(task: &Task) -> Size {
+    let most = stake::bounds(task, u32::MAX);
+    Size {
+        tokens_in: most.tokens_in / 4,
+        tokens_out: most.tokens_out.min(Size::TYPICAL.tokens_out),
     }
 }

@@ -93,7 +93,12 @@ impl Meter {
         self.ended = true;
     }
 
-    /// Whether the client has got a complete answer.
+    /// Whether the worker has sent a complete answer.
+    pub fn is_whole(&self) -> bool {
+        self.ended
+    }
+
+    /// Whether the client has got it.
     pub fn is_complete(&self) -> bool {
         self.ended && self.delivered == self.received
     }

@@ -9,6 +9,7 @@ mod admission;
 mod ahead;
 mod answer;
 mod call;
+mod close;
 mod end;
 mod error;
 #[cfg(any(test, fuzzing))]
@@ -52,7 +53,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     access::ModelList,
     ledger::Ledger,
-    routing::{Directory, needs},
+    routing::{Directory, Wish, needs},
 };
 use ahead::Ahead;
 use job::LiveJobs;
@@ -140,8 +141,8 @@ impl Settlement {
         models: &ModelList,
     ) -> Result<u64, CallError> {
         let needs = needs(&request.task);
-        let candidate = self.directory.pick(&request.model, needs, &[], models);
-        candidate.map_err(|why| CallError::nobody(&request.model, why))?;
+        let picked = self.directory.pick(&Wish { needs, ..Wish::of(&request.model, models) });
+        picked.map_err(|why| CallError::nobody(&request.model, why))?;
         Ok(tokens_in_at_most(request))
     }
 

@@ -3,6 +3,7 @@
 use std::{fmt, str::FromStr};
 
 use chainference_market::Lamports;
+use serde::{Serialize, Serializer};
 
 use crate::limits::{CALL_FEES, FEES_ARE_SMALL};
 
@@ -76,6 +77,12 @@ impl fmt::Display for Mode {
             Self::Session => "session",
             Self::Auto => "auto",
         })
+    }
+}
+
+impl Serialize for Mode {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(self)
     }
 }
 

@@ -62,9 +62,7 @@ pub fn next(known: Known, on_chain: Option<OnChain>, now: ChainTime) -> Step {
         (Intended, _) => Step::Fail,
         (Submitted, None) => Step::Resubmit,
         (Locked | Ended | Settled, None) => Step::RecordClosed,
-        (Settled, Some(_)) if now.slot > known.open_slot.saturating_add(CLOSE_AFTER_SLOTS) => {
-            Step::Close
-        }
+        (Settled, Some(_)) if is_over(known.open_slot, now) => Step::Close,
         (Settled, Some(_)) => Step::Wait,
         (_, Some(OnChain { status: Status::Settled, .. })) => Step::RecordSettled,
         (Submitted | Locked, Some(_)) => Step::End,
@@ -78,6 +76,11 @@ pub fn next(known: Known, on_chain: Option<OnChain>, now: ChainTime) -> Step {
         }
         (Ended, Some(_)) => Step::PostLast,
     }
+}
+
+/// Whether the address of a job of that slot can't be used again.
+pub fn is_over(open_slot: u64, now: ChainTime) -> bool {
+    now.slot > open_slot.saturating_add(CLOSE_AFTER_SLOTS)
 }
 
 #[cfg(test)]

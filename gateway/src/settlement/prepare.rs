@@ -213,6 +213,7 @@ impl Settlement {
             Ok(()) => TransactionStatus::Landed,
             Err(SubmitError::Unreachable(_)) => return Ok(()),
             Err(SubmitError::Expired) => TransactionStatus::Expired,
+            Err(SubmitError::Rejected { has_landed: true, .. }) => TransactionStatus::Failed,
             Err(SubmitError::Rejected { .. } | SubmitError::Damaged) => TransactionStatus::Rejected,
         };
         let error = outcome.as_ref().err().map(ToString::to_string);

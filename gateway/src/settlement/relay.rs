@@ -16,20 +16,26 @@ use super::{
     session::Lease,
     worker::Frames,
 };
-use crate::{clock::now_unix_ms, ledger::CallEnd, limits, metrics, routing::Candidate};
+use crate::{
+    clock::now_unix_ms,
+    ledger::CallEnd,
+    limits, metrics,
+    routing::{Candidate, Taken, Visit},
+};
 
 impl Call {
     /// Passes frames on until the end, then ends the job for exactly what was delivered.
     pub(super) async fn relay(
         &self,
-        candidate: &Candidate,
+        (candidate, visit): (&Candidate, &Visit),
         lease: Lease,
         frames: Frames,
         started: Started,
     ) -> Attempt {
         let pieces = Pieces::new(&self.request.task, candidate.context_tokens);
-        let mut relay = Relay::new(self, lease, pieces, frames, started);
+        let mut relay = Relay::new((self, visit), lease, pieces, frames, started);
         let outcome = relay.run().await;
+        let taken = relay.taken();
         let Relay { started, first, mut meter, receipts, lease, frames, .. } = relay;
         // Nothing more is wanted from the worker: its connection ends here.
         drop(frames);
@@ -44,7 +50,10 @@ impl Call {
         }
         let broke_off = outcome.is_err();
         match outcome {
-            Ok(()) => self.settlement.directory.succeeded(candidate.worker),
+            Ok(()) => match taken {
+                Some(taken) => self.settlement.directory.served(candidate, taken, self.beginning),
+                None => self.settlement.directory.succeeded(candidate.worker),
+            },
             Err(error) => {
                 tracing::warn!(call = %self.id, %error, "an answer broke off");
                 self.blame(candidate, &error);
@@ -83,6 +92,7 @@ impl Call {
 /// An answer on its way from a worker to a client.
 struct Relay<'a> {
     call: &'a Call,
+    visit: &'a Visit,
     meter: Meter,
     /// What of the answer has come.
     pieces: Pieces,
@@ -93,21 +103,33 @@ struct Relay<'a> {
     started: Option<Started>,
     /// When that was, since the call's arrival.
     first: Option<Duration>,
+    /// The same since the worker was chosen, and what the client took to take all that has come since.
+    first_here: Option<Duration>,
+    waited: Duration,
     tokens_reasoning: u64,
     frames: Frames,
 }
 
 impl<'a> Relay<'a> {
-    fn new(call: &'a Call, lease: Lease, pieces: Pieces, frames: Frames, started: Started) -> Self {
+    fn new(
+        (call, visit): (&'a Call, &'a Visit),
+        lease: Lease,
+        pieces: Pieces,
+        frames: Frames,
+        started: Started,
+    ) -> Self {
         let (job, operator) = (lease.job().wire_address(), lease.job().terms.operator);
         Self {
             call,
+            visit,
             meter: Meter::new(lease.bounds),
             receipts: Receipts::new(job, lease.call, operator, lease.is_alone()),
             lease,
             pieces,
             started: Some(started),
             first: None,
+            first_here: None,
+            waited: Duration::ZERO,
             tokens_reasoning: 0,
             frames,
         }
@@ -220,6 +242,7 @@ impl<'a> Relay<'a> {
     async fn tell(&mut self, event: Event) -> bool {
         let began = Instant::now();
         let told = self.start().await && self.call.tell(event).await;
+        self.waited += began.elapsed();
         // What a slow client has not taken fills the credit window that it shares with other calls.
         if began.elapsed() > limits::SLOW_CLIENT && !self.lease.is_alone() {
             self.lease.session.close();
@@ -234,10 +257,19 @@ impl<'a> Relay<'a> {
                 let elapsed = self.call.began.elapsed();
                 metrics::first_token(&self.call.request.task, &started.model, elapsed);
                 self.first = Some(elapsed);
+                self.first_here = Some(self.visit.elapsed());
                 self.call.tell(Event::Started(started)).await
             }
             None => true,
         }
+    }
+
+    /// What a whole answer took, by the worker's doing; `None` of one that is not whole.
+    fn taken(&self) -> Option<Taken> {
+        let first = self.first_here.filter(|_| self.meter.is_whole())?;
+        let rest = self.visit.elapsed().saturating_sub(first).saturating_sub(self.waited);
+        let tokens = self.meter.received_totals().ok()?.tokens_out;
+        Some(Taken { first, rest, tokens })
     }
 
     fn note_delivered(&mut self) {

@@ -2,10 +2,9 @@
 //! worker's death. Each round looks at ledger and chain anew, so that it can be cut at any point.
 
 use chainference_chain::{
-    Instruction, SignedTransaction, Signer, SubmitError, accounts,
-    instruction::{self, CloseRequest},
+    Instruction, SignedTransaction, Signer, SubmitError, accounts, instruction,
 };
-use chainference_market::Totals;
+use chainference_market::{Lamports, Totals};
 use futures_util::{StreamExt, stream};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
@@ -13,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     CallError, Settlement,
     job::Job,
-    next::{Known, OnChain, Step, next},
+    next::{Known, OnChain, Step, is_over, next},
     prepare::fee,
 };
 use crate::{
@@ -71,7 +70,7 @@ impl Settlement {
         if step != Step::Wait {
             tracing::debug!(job = %id, ?step, "sweeping");
         }
-        self.take(step, &row, &job, found.as_ref()).await
+        self.take(step, &row, &job, (found.as_ref(), now)).await
     }
 
     async fn take(
@@ -79,7 +78,7 @@ impl Settlement {
         step: Step,
         row: &JobRow,
         job: &Job,
-        found: Option<&accounts::Job>,
+        (found, now): (Option<&accounts::Job>, ChainTime),
     ) -> Result<(), CallError> {
         let id = row.id.as_str();
         match step {
@@ -97,7 +96,7 @@ impl Settlement {
                 }
                 None => Ok(()),
             },
-            Step::Close => self.close(job).await,
+            Step::Close => self.close(row, job, now).await,
             Step::RecordClosed => self.record_gone(row).await,
         }
     }
@@ -171,18 +170,6 @@ impl Settlement {
         self.send_stored(job, TransactionKind::Expire, expire).await
     }
 
-    async fn close(&self, job: &Job) -> Result<(), CallError> {
-        let close = instruction::close(&CloseRequest {
-            closer: self.key.pubkey(),
-            vault: job.terms.vault,
-            job: job.address,
-            authority: job.terms.authority,
-            feedback: None,
-        });
-        self.send_stored(job, TransactionKind::Close, close).await?;
-        Ok(self.ledger.close_job(&job.id(), now_unix_ms()).await?)
-    }
-
     /// Someone else closed the account: an hour after the settlement anyone may.
     async fn record_gone(&self, row: &JobRow) -> Result<(), CallError> {
         if row.status != JobStatus::Settled {
@@ -200,14 +187,33 @@ impl Settlement {
         kind: TransactionKind,
         instruction: Instruction,
     ) -> Result<(), CallError> {
+        let (transaction, _) = self.sign(instruction).await?;
+        self.store(&job.id(), kind, &transaction).await?;
+        self.send(kind, &transaction).await
+    }
+
+    /// Signs, and says what the network takes for it.
+    pub(super) async fn sign(
+        &self,
+        instruction: Instruction,
+    ) -> Result<(SignedTransaction, Lamports), CallError> {
         let blockhash = self.chain.blockhash().await?;
         let transaction = SignedTransaction::sign(&[instruction], &self.key, &[], &blockhash)
             .map_err(|error| CallError::Refused(error.to_string()))?;
-        self.store(&job.id(), kind, &transaction).await?;
+        let fee = fee(&transaction);
+        Ok((transaction, fee))
+    }
+
+    /// Sends what is stored, and stores what came of it.
+    pub(super) async fn send(
+        &self,
+        kind: TransactionKind,
+        transaction: &SignedTransaction,
+    ) -> Result<(), CallError> {
         failpoint::reached(&format!("{} stored", kind.name()));
-        let outcome = self.chain.submit(&transaction).await;
+        let outcome = self.chain.submit(transaction).await;
         failpoint::reached(&format!("{} sent", kind.name()));
-        self.conclude(&transaction, &outcome).await?;
+        self.conclude(transaction, &outcome).await?;
         Ok(outcome?)
     }
 
@@ -241,6 +247,5 @@ fn restore(stored: StoredTransaction) -> Option<SignedTransaction> {
 
 /// Settled jobs wait for their slot without asking the chain each time.
 fn is_due(row: &JobRow, now: ChainTime) -> bool {
-    row.status != JobStatus::Settled
-        || now.slot > row.open_slot.saturating_add(limits::CLOSE_AFTER_SLOTS)
+    row.status != JobStatus::Settled || is_over(row.open_slot, now)
 }

@@ -124,6 +124,7 @@ fn opened(
         job: String::new(),
         worker: format!("upstream {}", upstream.client.name),
         model: ask.served.id().to_owned(),
+        choice: None,
         tokens_in: 0,
         overhead: std::time::Duration::ZERO,
     }));

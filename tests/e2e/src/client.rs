@@ -54,6 +54,23 @@ pub fn post_to(place: &Place, path: &str, key: &str, body: &str) -> Answer {
     }
 }
 
+/// GET of a path below /v1.
+pub fn get(place: &Place, path: &str, key: &str) -> Answer {
+    let text = curl(&[
+        "-s",
+        "-w",
+        "\n%{http_code}",
+        &format!("{}{path}", place.base_url()),
+        "-H",
+        &format!("authorization: Bearer {key}"),
+    ]);
+    let (body, status) = text.rsplit_once('\n').expect("curl adds the status");
+    Answer {
+        status: status.parse().expect("a status"),
+        body: serde_json::from_str(body).unwrap_or(Value::Null),
+    }
+}
+
 /// The data of each event that POST to a path below /v1 is streamed, as JSON; marks are left out.
 pub fn stream_of(place: &Place, path: &str, body: &Value) -> Vec<Value> {
     let text = curl(&[

@@ -3,6 +3,7 @@
 //! Everything here panics with a reason: it is only ever called by tests.
 
 pub mod client;
+pub mod colleague;
 pub mod market;
 pub mod money;
 pub mod process;

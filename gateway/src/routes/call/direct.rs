@@ -6,8 +6,8 @@ use chainference_protocol::{CallRequest, Task};
 use super::{Begun, RouteError, facts, new_id};
 use crate::{
     access::{Caller, Refusal},
-    openai::{Call, Encoding, RequestError, Sent, Shape},
-    routing::{NoCandidate, needs},
+    openai::{Call, Encoding, Names, RequestError, Sent, Shape},
+    routing::{NoCandidate, Wish, needs},
     settlement::{Answer, CallError, Failure},
     state::App,
     upstream::{Ask, Last, Otherwise, Served, chat_body},
@@ -36,7 +36,7 @@ pub fn begin(
         Some((sent, served, form, stream))
     };
     let Some((sent, served, form, stream)) = read() else { return Ok(None) };
-    check_model(caller, &served, form.style.input())?;
+    check_model(caller, &served, form.style.names())?;
     let facts = facts(&form, served.id());
     let ask = Ask {
         shape,
@@ -67,7 +67,7 @@ pub fn begin_embedding(
         Some((sent, served, inputs, encoding))
     };
     let Some((sent, served, inputs, encoding)) = read() else { return Ok(None) };
-    check_model(caller, &served, "input")?;
+    check_model(caller, &served, Names::Embedding)?;
     let (id, shape) = (new_id("embd-"), Shape::Embedding);
     let ask = Ask {
         shape,
@@ -88,7 +88,7 @@ pub fn begin_written(app: &App, caller: &Caller, call: &Call) -> Result<Option<B
     let Task::Chat(chat) = &call.request.task else { return Ok(None) };
     let Some(served) = app.upstreams.find(&call.request.model) else { return Ok(None) };
     let (form, stream) = (call.form.clone(), call.stream);
-    check_model(caller, &served, form.style.input())?;
+    check_model(caller, &served, form.style.names())?;
     let facts = facts(&form, served.id());
     let body = chat_body(served.id(), chat, stream);
     let most = chat.decoding.max_tokens.map(u64::from);
@@ -109,21 +109,22 @@ pub fn begin_written(app: &App, caller: &Caller, call: &Call) -> Result<Option<B
 pub fn check_heard(app: &App, caller: &Caller, request: &CallRequest) -> Result<(), RouteError> {
     let Some(error) = app.upstreams.unheard() else { return Ok(()) };
     let (needs, models) = (needs(&request.task), caller.models());
-    match app.settlement.directory.pick(&request.model, needs, &[], models) {
+    let wish = Wish { needs, ..Wish::of(&request.model, models) };
+    match app.settlement.directory.pick(&wish) {
         Err(NoCandidate::Unknown) => {
             let failure = Failure { error: error.into(), costs: false };
-            Err(RouteError::call(failure, "model"))
+            Err(RouteError::call(failure, Names::Chat))
         }
         _ => Ok(()),
     }
 }
 
-fn check_model(caller: &Caller, served: &Served, input: &'static str) -> Result<(), RouteError> {
+fn check_model(caller: &Caller, served: &Served, names: Names) -> Result<(), RouteError> {
     if caller.models().allows(served.id()) {
         return Ok(());
     }
     let refusal = Refusal::Model { model: served.id().to_owned() };
-    Err(RouteError::call(Failure { error: CallError::Key(refusal), costs: false }, input))
+    Err(RouteError::call(Failure { error: CallError::Key(refusal), costs: false }, names))
 }
 
 /// A tokenizer makes no more tokens than there are bytes.
@@ -153,7 +154,8 @@ fn parsed(app: &App, caller: &Caller, request: &CallRequest, id: &str, stream: b
 
 fn market(app: &App, caller: Caller, request: CallRequest, id: String, stream: bool) -> Otherwise {
     let needs = needs(&request.task);
-    let offered = app.settlement.directory.pick(&request.model, needs, &[], caller.models());
+    let wish = Wish { needs, ..Wish::of(&request.model, caller.models()) };
+    let offered = app.settlement.directory.pick(&wish);
     match offered {
         Ok(_) => Otherwise::Market(app.settlement.call(caller, id, request, stream)),
         Err(_) => Otherwise::Nothing,

@@ -7,7 +7,7 @@ use axum::{
 use thiserror::Error;
 
 use crate::{
-    openai::{ApiError, RequestError},
+    openai::{ApiError, Names, RequestError},
     settlement::{CallError, Failure},
 };
 
@@ -21,19 +21,19 @@ pub enum RouteError {
     BodyLate,
     #[error("The request's body could not be read.")]
     BodyBroken,
-    /// `input` is the parameter that holds what may be too long.
     #[error("{error}")]
-    Call { error: CallError, costs: bool, input: &'static str },
+    Call { error: CallError, costs: bool, names: Names },
     /// The call's task is gone: a bug, but this request's only.
     #[error("The gateway failed on this request.")]
     Lost,
 }
 
 impl RouteError {
-    pub fn call(failure: Failure, input: &'static str) -> Self {
+    /// `names` are those of the endpoint that was called.
+    pub fn call(failure: Failure, names: Names) -> Self {
         match failure.error {
             CallError::Request(error) => Self::Request(error),
-            error => Self::Call { error, costs: failure.costs, input },
+            error => Self::Call { error, costs: failure.costs, names },
         }
     }
 
@@ -47,17 +47,14 @@ impl RouteError {
                 .status(StatusCode::REQUEST_TIMEOUT)
                 .code("request_timeout"),
             Self::BodyBroken => ApiError::invalid(self.to_string()).code("invalid_body"),
-            Self::Call { error, costs, input } => call(error, *costs, input),
+            Self::Call { error, costs, names } => call(error, *costs, *names),
             Self::Lost => ApiError::internal(self.to_string()).code("internal_error"),
         }
     }
 }
 
-fn call(error: &CallError, costs: bool, input: &'static str) -> ApiError {
-    let mut api = error.to_api();
-    if api.code == Some("context_length_exceeded") {
-        api = api.param(input);
-    }
+fn call(error: &CallError, costs: bool, names: Names) -> ApiError {
+    let api = names.told(error.to_api());
     if costs { api.never_retry() } else { api }
 }
 
@@ -119,7 +116,7 @@ mod tests {
     #[test]
     fn a_call_that_cost_money_is_not_to_be_repeated() {
         let failed = |costs| {
-            RouteError::call(Failure { error: CallError::Silent, costs }, "messages").to_api()
+            RouteError::call(Failure { error: CallError::Silent, costs }, Names::Chat).to_api()
         };
         assert_eq!(failed(true).should_retry, Some(false));
         assert_eq!(failed(false).should_retry, None);
@@ -129,7 +126,7 @@ mod tests {
         let refusal =
             WireError { code: ErrorCode::ContextLengthExceeded, message: "too long".into() };
         let failure = Failure { error: CallError::Worker(refusal), costs: false };
-        let api = RouteError::call(failure, "prompt").to_api();
+        let api = RouteError::call(failure, Names::Completion).to_api();
         assert_eq!(
             (api.code, api.param.as_deref()),
             (Some("context_length_exceeded"), Some("prompt"))

@@ -17,7 +17,7 @@ use crate::{
     access::Caller,
     clock::now_unix_s,
     limits,
-    openai::{Answers, Call, Facts, Form, Settlement, Shape, Tokens, Usage},
+    openai::{Answers, Call, Facts, Form, Names, Settlement, Shape, Tokens, Usage},
     settlement::{Answer, Ended, Event, Started},
     state::App,
 };
@@ -29,6 +29,7 @@ use stream::{Heard, Rendering, hear};
 const COST: HeaderName = HeaderName::from_static("x-chainference-cost");
 const JOB: HeaderName = HeaderName::from_static("x-chainference-job");
 const WORKER: HeaderName = HeaderName::from_static("x-chainference-worker");
+const CHOICE: HeaderName = HeaderName::from_static("x-chainference-choice");
 const OVERHEAD_MS: HeaderName = HeaderName::from_static("x-chainference-overhead-ms");
 
 /// The request's body, within its bounds of size and time.
@@ -115,7 +116,7 @@ fn facts(form: &Form, model: &str) -> Facts {
 /// Waits for the whole answer.
 async fn whole(mut answer: Answer, facts: Facts, form: Form) -> Result<Response, RouteError> {
     let mut answers = Answers::new(form.answers);
-    let (started, ended) = collect(&mut answer, form.style.input(), |event| match event {
+    let (started, ended) = collect(&mut answer, form.style.names(), |event| match event {
         Event::Delta(delta) => answers.take(delta),
         Event::Finished { choice, reason, stop } => answers.finish(choice, reason, stop),
         _ => {}
@@ -129,7 +130,7 @@ async fn whole(mut answer: Answer, facts: Facts, form: Form) -> Result<Response,
 /// Hands all pieces of an answer to `take`, until its end.
 pub async fn collect(
     answer: &mut Answer,
-    input: &'static str,
+    names: Names,
     mut take: impl FnMut(Event),
 ) -> Result<(Started, Ended), RouteError> {
     let mut told = None;
@@ -137,7 +138,7 @@ pub async fn collect(
         match answer.next().await {
             Some(Event::Started(started)) => told = Some(started),
             Some(Event::Ended(ended)) => return Ok((told.ok_or(RouteError::Lost)?, ended)),
-            Some(Event::Failed(failure)) => return Err(RouteError::call(failure, input)),
+            Some(Event::Failed(failure)) => return Err(RouteError::call(failure, names)),
             Some(piece) => take(piece),
             None => return Err(RouteError::Lost),
         }
@@ -155,11 +156,11 @@ pub fn told(text: String, started: &Started, ended: &Ended) -> Response {
 /// Answers as the tokens come. What fails before the first one still gets its own status, unless
 /// the client has waited for so long that it needs a sign of life.
 async fn streamed(mut answer: Answer, facts: Facts, form: Form) -> Result<Response, RouteError> {
-    let input = form.style.input();
+    let names = form.style.names();
     let mut rendering = Rendering::new(facts, form);
     let mut headers = HeaderMap::new();
     match hear(&mut answer, limits::STREAM_STARTS_AFTER).await {
-        Heard::Call(Event::Failed(failure)) => return Err(RouteError::call(failure, input)),
+        Heard::Call(Event::Failed(failure)) => return Err(RouteError::call(failure, names)),
         Heard::Lost => return Err(RouteError::Lost),
         heard => {
             if let Heard::Call(Event::Started(started)) = &heard {
@@ -197,7 +198,8 @@ pub fn settlement(started: &Started, ended: &Ended) -> Settlement {
 }
 
 fn tell(headers: &mut HeaderMap, started: &Started) {
-    for (name, value) in [(JOB, &started.job), (WORKER, &started.worker)] {
+    let choice = started.choice.map(|choice| choice.to_string()).unwrap_or_default();
+    for (name, value) in [(JOB, &started.job), (WORKER, &started.worker), (CHOICE, &choice)] {
         // No job pays for what costs nothing.
         if let Ok(value) = HeaderValue::from_str(value)
             && !value.is_empty()

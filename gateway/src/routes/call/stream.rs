@@ -87,7 +87,7 @@ impl Rendering {
                 self.end = Some(End::Complete);
             }
             (Heard::Call(Event::Failed(failure)), _) => {
-                self.fail(&RouteError::call(failure, self.form.style.input()));
+                self.fail(&RouteError::call(failure, self.form.style.names()));
             }
             (Heard::Call(_) | Heard::Lost, _) => self.fail(&RouteError::Lost),
         }
@@ -174,6 +174,7 @@ mod tests {
             job: "J".into(),
             worker: "W".into(),
             model: "a/b".into(),
+            choice: None,
             tokens_in: 3,
             overhead: Duration::from_millis(80),
         })

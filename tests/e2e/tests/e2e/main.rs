@@ -2,6 +2,7 @@
 
 mod alone;
 mod calls;
+mod choice;
 mod completions;
 mod crashes;
 mod crowds;
@@ -22,3 +23,4 @@ mod sockets;
 mod succession;
 mod tools;
 mod upstreams;
+mod verdicts;

@@ -104,6 +104,26 @@ fn a_session_carries_calls_one_after_another_and_at_once_and_one_claim_settles_i
 }
 
 #[test]
+fn a_key_may_have_its_own_mode() {
+    let market = Market::new();
+    let made = market.json(&["keys", "create", "thrifty", "--mode", "session", "--json"]);
+    assert_eq!(made["key"]["mode"], "session");
+    let secret = made["secret"].as_str().expect("a secret");
+    let body = chat(QUESTION, json!({"max_tokens": 8})).to_string();
+    for _ in 0..2 {
+        assert_eq!(post(&market, secret, &body).status, 200);
+    }
+    assert_eq!(post(&market, &market.key(), &body).status, 200);
+    let carried = |mode: &str| -> u64 {
+        let jobs = market.used_jobs().into_iter().filter(|job| job["mode"] == mode);
+        jobs.map(|job| number(&job, "calls")).sum()
+    };
+    assert_eq!((carried("session"), carried("per-call")), (2, 1), "{:?}", market.jobs());
+    let shown = market.place.run(&["keys", "show", "thrifty"]);
+    assert!(String::from_utf8_lossy(&shown.stdout).contains("mode session"), "{shown:?}");
+}
+
+#[test]
 fn a_session_gets_more_stake_when_it_is_nearly_used() {
     let market = Place::new().with(&["--mode", "session", "--charge-min", "0"]).start();
     ask(&market, &chat("Hi.", json!({"max_tokens": 1})));
