@@ -1,4 +1,4 @@
-//! The clients that people use: curl, OpenAI's own for Python and Node, and Anthropic's for Python.
+//! The clients that people use: curl, OpenAI's own for Python and Node, Anthropic's for Python, LangChain, and llm.
 
 use std::{
     path::{Path, PathBuf},
@@ -101,6 +101,7 @@ pub enum Sdk {
     Python,
     Node,
     Anthropic,
+    LangChain,
 }
 
 /// Runs one request with an official client. It prints what it got: `content`, `finish_reason`, `usage`, `chunks`; or
@@ -125,6 +126,11 @@ pub fn sdk_command(place: &Place, sdk: Sdk, what: &str, body: &Value) -> Command
             command.arg(scripts.join("anthropic_client.py"));
             command
         }
+        Sdk::LangChain => {
+            let mut command = Command::new(installed("langchain-").join("bin/python"));
+            command.arg(scripts.join("langchain_client.py"));
+            command
+        }
         Sdk::Node => {
             let mut command = Command::new("node");
             command.arg(scripts.join("openai_client.mjs")).arg(installed("node-"));
@@ -142,7 +148,7 @@ pub fn sdk_command(place: &Place, sdk: Sdk, what: &str, body: &Value) -> Command
 }
 
 /// The newest client of that kind that scripts/setup-test has installed.
-pub(crate) fn installed(kind: &str) -> PathBuf {
+pub fn installed(kind: &str) -> PathBuf {
     let clients = cache().join("clients");
     let found =
         std::fs::read_dir(&clients).into_iter().flatten().flatten().map(|entry| entry.path());

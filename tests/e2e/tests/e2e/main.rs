@@ -15,6 +15,7 @@ mod messages;
 mod modes;
 mod money;
 mod operator;
+mod others;
 mod recovery;
 mod responses;
 mod rpc;
