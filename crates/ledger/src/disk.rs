@@ -37,7 +37,6 @@ pub struct Disk(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    database: PathBuf,
     log: PathBuf,
     /// Flushes that were asked for.
     asked: AtomicU64,
@@ -52,7 +51,6 @@ impl Disk {
         let mut log = database.as_os_str().to_owned();
         log.push("-wal");
         Self(Arc::new(Inner {
-            database: database.to_owned(),
             log: log.into(),
             asked: AtomicU64::new(0),
             served: Mutex::new(0),
@@ -126,13 +124,12 @@ impl Disk {
 }
 
 impl Inner {
-    /// By name each time: another process may have closed the log, which moves it into the database.
+    /// By name each time: another process may have closed the log, which moves it into the database and flushes that.
+    /// The database itself is never opened here: closing it would give up the locks that SQLite has on it.
     fn flush(&self) -> io::Result<()> {
         match File::open(&self.log) {
             Ok(log) => log.sync_data()?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                File::open(&self.database)?.sync_data()?;
-            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),
         }
         // A file whose name is lost is lost.
@@ -152,9 +149,8 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn all_who_wait_are_served_by_a_later_flush() {
         let dir = tempfile::tempdir().unwrap();
-        let database = dir.path().join("ledger.sqlite");
-        std::fs::write(&database, b"rows").unwrap();
-        let disk = Disk::new(&database);
+        std::fs::write(dir.path().join("ledger.sqlite-wal"), b"rows").unwrap();
+        let disk = Disk::new(&dir.path().join("ledger.sqlite"));
         let waiting: Vec<_> = (0..64)
             .map(|_| {
                 let disk = disk.clone();
@@ -170,10 +166,10 @@ mod tests {
     #[tokio::test]
     async fn a_flush_that_failed_is_never_forgotten() {
         let dir = tempfile::tempdir().unwrap();
-        let database = dir.path().join("ledger.sqlite");
-        let disk = Disk::new(&database);
+        let folder = dir.path().join("not yet");
+        let disk = Disk::new(&folder.join("ledger.sqlite"));
         assert!(disk.flush().await.is_err(), "there is nothing to flush");
-        std::fs::write(&database, b"rows").unwrap();
+        std::fs::create_dir(&folder).unwrap();
         assert!(disk.flush().await.is_err(), "what was lost before stays lost");
     }
 }

@@ -139,7 +139,7 @@ impl Ledger {
         Ok(Some(Judgement { verdict, compared_with: row.try_get("compared_with")? }))
     }
 
-    /// Stores a signed close before it is sent. It tells `verdict`; `false` where another has been given
+    /// Stores a signed close before it is sent; on the disk when this returns. It tells `verdict`; `false` where another has been given
     /// meanwhile, and nothing is stored.
     ///
     /// # Errors
@@ -165,6 +165,7 @@ impl Ledger {
             return Ok(false);
         }
         all.commit().await?;
+        self.flush().await?;
         Ok(true)
     }
 }

@@ -125,9 +125,18 @@ impl Books {
 
 /// Transactions that name an account, newest first, as the chain's history tells them.
 pub fn transactions_of(market: &Market, address: &Pubkey) -> Vec<Value> {
-    let signatures =
-        market.rpc("getSignaturesForAddress", json!([address.to_string(), {"limit": 1000}]));
-    let signatures = signatures.as_array().expect("a list").clone();
+    const PAGE: usize = 1_000; // the most that a node tells at once
+    let mut signatures: Vec<Value> = Vec::new();
+    loop {
+        let before = signatures.last().map(|entry| entry["signature"].clone());
+        let options = json!({"limit": PAGE, "before": before});
+        let page = market.rpc("getSignaturesForAddress", json!([address.to_string(), options]));
+        let page = page.as_array().expect("a list");
+        signatures.extend_from_slice(page);
+        if page.len() < PAGE {
+            break;
+        }
+    }
     let options =
         json!({"encoding": "json", "commitment": "confirmed", "maxSupportedTransactionVersion": 0});
     signatures

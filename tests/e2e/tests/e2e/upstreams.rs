@@ -2,8 +2,9 @@
 
 use std::{
     fs::{self, File},
+    io::{BufRead, BufReader},
     os::unix::fs::PermissionsExt,
-    process::{Child, Stdio},
+    process::{Child, Command, Stdio},
 };
 
 use chainference_e2e::{
@@ -154,4 +155,33 @@ fn what_comes_through_an_upstream_fits_the_schemas() {
     assert_eq!((refused.status, &refused.body["error"]["param"]), (400, &json!("store")));
     answers.openai("ErrorResponse", refused.body);
     answers.check();
+}
+
+#[test]
+fn an_upstream_killed_in_a_stream_is_an_error_and_its_return_is_noticed() {
+    let market = Market::new();
+    let front = Front::of(&market);
+    let more = json!({"max_tokens": 1_500, "ignore_eos": true, "stream": true});
+    let story = chat("Tell me a long story about a lighthouse.", more).to_string();
+    let mut reader = Command::new("curl")
+        .args(["-sN", "--max-time", "120", "-d", &story])
+        .args(["-H", &format!("authorization: Bearer {}", front.place.key())])
+        .arg(format!("{}/chat/completions", front.place.base_url()))
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("curl");
+    let mut lines = BufReader::new(reader.stdout.take().expect("its output")).lines();
+    let is_piece = |line: &String| line.contains("\"content\"");
+    assert_eq!(lines.by_ref().map_while(Result::ok).filter(is_piece).take(20).count(), 20);
+    market.kill_part("gateway");
+    let rest = lines.map_while(Result::ok).collect::<Vec<_>>().join("\n");
+    reader.wait().expect("it ends");
+    let error = rest.trim_end().lines().next_back().unwrap_or_default();
+    assert!(error.starts_with("data: {\"error\"") && error.contains("upstream"), "{rest}");
+
+    let body = chat(QUESTION, json!({})).to_string();
+    let answer = eventually("the upstream is back", 60, || {
+        Some(post(&front.place, &front.place.key(), &body)).filter(|answer| answer.status == 200)
+    });
+    assert_eq!(answer.body["choices"][0]["message"]["content"], "The capital of France is Paris.");
 }
