@@ -130,7 +130,7 @@ impl Report<'_> {
                 let alone = who == Who::Upstream;
                 let all =
                     if alone { figures.medians(who, point) } else { figures.added(who, point) };
-                Spread::of(all).text(2)
+                text_of(all, 2)
             };
             let p99 = |point| {
                 let alone = who == Who::Upstream;
