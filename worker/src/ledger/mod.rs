@@ -74,8 +74,8 @@ impl Ledger {
         Ok(Self { reads, writes })
     }
 
-    /// Makes one change durable; a call's beginning or end so that it survives this process. `false`: the change did not apply (a replayed call, a voucher that
-    /// doesn't rise, a job in another state).
+    /// Makes one change durable; a call's beginning or end only so that it survives this process. `false`: the
+    /// change did not apply (a replayed call, a voucher that doesn't rise, a job in another state).
     pub async fn write(&self, write: Write) -> Result<bool, LedgerError> {
         let (done, outcome) = oneshot::channel();
         let pending = Pending { write, done };
