@@ -26,8 +26,8 @@ crashes: build ## kill the gateway at each stored step, 20 times each (SEEDS=n f
 	@. scripts/env.sh && CHAINFERENCE_CRASH_SEEDS=$${SEEDS:-20} CHAINFERENCE_CRASH_FIRST_SEED=$${FIRST:-0} cargo test --release --locked --workspace --test e2e -- \
 		--nocapture gateway_killed_at_any_stored_step
 
-leaving: build ## 300 clients that leave in the middle (CLIENTS=n for more or fewer), and how soon the worker stops for one
-	@. scripts/env.sh && CHAINFERENCE_LEAVING_CLIENTS=$${CLIENTS:-300} cargo test --release --locked --workspace --test e2e -- \
+leaving: build ## 1,000 clients that leave in the middle (CLIENTS=n for more or fewer), and how soon the worker stops for one
+	@. scripts/env.sh && CHAINFERENCE_LEAVING_CLIENTS=$${CLIENTS:-1000} cargo test --release --locked --workspace --test e2e -- \
 		--nocapture --test-threads 1 leaving::
 
 mutants: ## remove each guard of the program and change each rule of the market in turn: a test must notice (an hour)

@@ -45,6 +45,7 @@ pub use upstream::{UpstreamOptions, upstream_url};
 use std::{sync::Arc, time::Duration};
 
 use chainference_chain::{Chain, Keypair, address};
+use chainference_serving::count_samples_until;
 use tokio::{net::TcpListener, sync::Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -99,6 +100,7 @@ pub async fn run(options: Options, shutdown: CancellationToken) -> Result<(), Ga
         let ledger = settlement.ledger.clone();
         services.spawn(upstreams.clone().note_until(ledger, background.clone()));
     }
+    services.spawn(count_samples_until(metrics.clone(), background.clone()));
     let sockets = TaskTracker::new();
     let app = App::new(state::Parts {
         settlement: settlement.clone(),

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use chainference_chain::{Chain, Keypair, Signer};
 use chainference_protocol::WorkerSecret;
+use chainference_serving::count_samples_until;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -114,6 +115,7 @@ async fn start(options: &Options, shutdown: &CancellationToken) -> Result<Starte
         metrics: metrics::install(),
         began: Instant::now(),
     };
+    tasks.spawn(count_samples_until(app.metrics.clone(), background.clone()));
     trade(options, &app, &tasks, shutdown);
     guard.disarm();
     Ok(Started { listener, app: Arc::new(app), background, tasks })

@@ -1,10 +1,10 @@
 //! The books: who holds how many lamports, and which fees were paid.
 
 use chainference_chain::{Pubkey, address};
-use serde_json::{Value, json};
 
 use crate::{
     eventually,
+    history::Fees,
     market::{Market, block_on},
 };
 
@@ -37,6 +37,8 @@ pub struct Keys {
     pub gateway: Pubkey,
     pub worker_owner: Pubkey,
     pub worker_operator: Pubkey,
+    gateway_fees: Fees,
+    operator_fees: Fees,
 }
 
 impl Keys {
@@ -45,11 +47,14 @@ impl Keys {
         let key = |name: &str| {
             wallet["keys"][name]["address"].as_str().expect("an address").parse().expect("base58")
         };
+        let (gateway, worker_operator) = (key("gateway"), key("worker-operator"));
         Self {
             wallet: key("wallet"),
-            gateway: key("gateway"),
+            gateway,
             worker_owner: key("worker-owner"),
-            worker_operator: key("worker-operator"),
+            worker_operator,
+            gateway_fees: Fees::of(gateway),
+            operator_fees: Fees::of(worker_operator),
         }
     }
 
@@ -94,8 +99,8 @@ impl Books {
                 vault: balance(keys.vault()).await,
                 worker: balance(keys.worker()).await,
                 jobs,
-                gateway_fees: fees_paid_by(market, &keys.gateway),
-                operator_fees: fees_paid_by(market, &keys.worker_operator),
+                gateway_fees: keys.gateway_fees.paid(market),
+                operator_fees: keys.operator_fees.paid(market),
                 earnings: record.earnings,
                 fees_platform: record.fees_platform,
                 fees_stakers: record.fees_stakers,
@@ -121,39 +126,6 @@ impl Books {
             + self.gateway_fees
             + self.operator_fees
     }
-}
-
-/// Transactions that name an account, newest first, as the chain's history tells them.
-pub fn transactions_of(market: &Market, address: &Pubkey) -> Vec<Value> {
-    const PAGE: usize = 1_000; // the most that a node tells at once
-    let mut signatures: Vec<Value> = Vec::new();
-    loop {
-        let before = signatures.last().map(|entry| entry["signature"].clone());
-        let options = json!({"limit": PAGE, "before": before});
-        let page = market.rpc("getSignaturesForAddress", json!([address.to_string(), options]));
-        let page = page.as_array().expect("a list");
-        signatures.extend_from_slice(page);
-        if page.len() < PAGE {
-            break;
-        }
-    }
-    let options =
-        json!({"encoding": "json", "commitment": "confirmed", "maxSupportedTransactionVersion": 0});
-    signatures
-        .iter()
-        .map(|entry| market.rpc("getTransaction", json!([entry["signature"], options])))
-        .collect()
-}
-
-pub fn fee(transaction: &Value) -> u64 {
-    transaction["meta"]["fee"].as_u64().expect("a fee")
-}
-
-fn fees_paid_by(market: &Market, payer: &Pubkey) -> u64 {
-    let paid_by = |transaction: &Value| {
-        transaction["transaction"]["message"]["accountKeys"][0] == payer.to_string()
-    };
-    transactions_of(market, payer).iter().filter(|transaction| paid_by(transaction)).map(fee).sum()
 }
 
 /// The gateway's double-entry books, once all is at rest, against the chain: whatever happened, each account is what the

@@ -6,8 +6,9 @@ use chainference_chain::Pubkey;
 use chainference_e2e::{
     client::{QUESTION, Sdk, chat, post, sdk, sdk_command},
     eventually,
+    history::transactions_of,
     market::Market,
-    money::{Books, Keys, audit, transactions_of},
+    money::{Books, Keys, audit},
     process,
 };
 use nix::sys::signal::Signal;

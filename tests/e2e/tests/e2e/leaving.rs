@@ -4,7 +4,7 @@
 //! `CHAINFERENCE_LEAVING_CLIENTS` says how many.
 
 use std::{
-    io::{Read, Write},
+    io::{ErrorKind, Read, Write},
     net::TcpStream,
     time::{Duration, Instant},
 };
@@ -54,7 +54,10 @@ fn try_begin(market: &Market, pieces: usize) -> Option<(TcpStream, u64)> {
     .expect("sent");
     let (mut said, mut buffer) = (String::new(), [0; 4_096]);
     while said.matches("\"content\":\"").count() < pieces {
-        let count = stream.read(&mut buffer).expect("an answer comes");
+        let count = match stream.read(&mut buffer) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            count => count.expect("an answer comes"),
+        };
         assert!(count > 0, "it ended: {said}");
         said.push_str(&String::from_utf8_lossy(buffer.get(..count).unwrap_or_default()));
         if said.contains("workers_busy") {

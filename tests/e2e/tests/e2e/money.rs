@@ -4,8 +4,9 @@ use chainference_chain::{Pubkey, address};
 use chainference_e2e::{
     client::{Sdk, chat, post, sdk},
     eventually,
+    history::{fee, transactions_of},
     market::{Market, Place, block_on},
-    money::{Books, Keys, audit, fee, transactions_of},
+    money::{Books, Keys, audit},
 };
 use chainference_market::{Prices, Shares, Totals};
 use serde_json::{Value, json};

@@ -9,10 +9,12 @@ use std::{
     process::{Child, Command, ExitStatus, Stdio},
 };
 
+use chainference_chain::{Keypair, SignedTransaction, Signer, instruction};
 use chainference_e2e::{
     client::{QUESTION, chat, curl},
     eventually,
-    market::{Market, Place},
+    market::{Market, Place, block_on},
+    money::Keys,
     process,
     stranger::{Gateway, Stranger},
 };
@@ -23,6 +25,8 @@ const VARIABLE: &str = "CHAINFERENCE_TEST_ABORT_GATEWAY_AT";
 const SIGABRT: i32 = 6;
 /// A session's age at which it is followed by another.
 const OLD_S: i64 = 2_430;
+/// What 1,500 slots of this chain take, and some.
+const SLOTS_S: i64 = 40;
 
 /// What happens beside ordinary calls until a point is met.
 #[derive(Clone, Copy, PartialEq)]
@@ -32,8 +36,10 @@ enum Course {
     Leaving,
     /// The session grows old and is followed by another before a call needs that.
     Growing,
+    /// The slots pass after which the accounts of the first calls' jobs may be closed.
+    Closing,
 }
-use Course::{Calls, Growing, Leaving};
+use Course::{Calls, Closing, Growing, Leaving};
 
 /// A point of a job's life, in the mode in which it is met; of how many passes, from which.
 struct Point(&'static str, &'static str, Course, std::ops::Range<u32>);
@@ -59,8 +65,8 @@ const POINTS: [Point; 22] = [
     Point("session", "publish stored", Growing, 2..3),
     Point("session", "job locked", Growing, 2..3),
     Point("session", "job ended", Growing, 1..2),
-    Point("per-call", "close stored", Calls, 1..4),
-    Point("per-call", "close sent", Calls, 1..4),
+    Point("per-call", "close stored", Closing, 1..4),
+    Point("per-call", "close sent", Closing, 1..4),
 ];
 
 fn number(variable: &str, default: u32) -> u32 {
@@ -111,12 +117,10 @@ fn drive(stranger: &Stranger<'_>, gateway: &mut Gateway, course: Course, seed: u
         let ended = gateway.ended();
         if ended.is_none() && call(stranger, course, seed, calls) {
             calls += 1;
-            // The worker is held for dead then, until its next heartbeat. It would claim a job that nobody has called for
-            // so long.
-            if course == Growing && calls == 2 {
-                running = Some(stream(stranger));
-                std::thread::sleep(std::time::Duration::from_secs(1));
-                stranger.market.time_travel(OLD_S);
+            match (course, calls) {
+                (Growing, 2) => running = Some(grow_old(stranger)),
+                (Closing, 4) => stranger.market.time_travel(SLOTS_S),
+                _ => {}
             }
         }
         ended
@@ -125,6 +129,32 @@ fn drive(stranger: &Stranger<'_>, gateway: &mut Gateway, course: Course, seed: u
         running.wait().expect("waited for");
     }
     status
+}
+
+/// Lets a session grow old in the middle of a call: its worker would claim a job that nobody has called for so long.
+fn grow_old(stranger: &Stranger<'_>) -> Child {
+    let running = stream(stranger);
+    eventually("the call runs", 20, || {
+        let worker = stranger.market.json(&["worker", "status", "--json"]);
+        (worker["running"]["calls"]["running"] == 1).then_some(())
+    });
+    stranger.market.time_travel(OLD_S);
+    beat(stranger.market);
+    running
+}
+
+/// A heartbeat of the market's worker, which sends one a minute by another clock, and would be held for dead until then.
+fn beat(market: &Market) {
+    let key = std::fs::read_to_string(market.home().join("keys/worker-operator.json"));
+    let bytes: Vec<u8> = serde_json::from_str(&key.expect("a key")).expect("bytes");
+    let operator = Keypair::try_from(bytes.as_slice()).expect("a key");
+    let beat = instruction::heartbeat(&operator.pubkey(), &Keys::of(market).worker());
+    let chain = market.chain();
+    block_on(async {
+        let blockhash = chain.blockhash().await.expect("a blockhash");
+        let signed = SignedTransaction::sign(&[beat], &operator, &[], &blockhash);
+        chain.submit(&signed.expect("signed")).await.expect("landed");
+    });
 }
 
 #[test]
@@ -213,7 +243,7 @@ fn die_at(stranger: &Stranger<'_>, point: &str) {
 /// How many of its jobs may be claimed only for the grace period from now on.
 fn finished(stranger: &Stranger<'_>) -> usize {
     let chain = stranger.market.chain();
-    let jobs = chainference_e2e::market::block_on(chain.jobs_of_vault(&stranger.vault()));
+    let jobs = block_on(chain.jobs_of_vault(&stranger.vault()));
     let is_finished = |job: &chainference_chain::accounts::Job| {
         job.claim_until_unix_s < job.serve_until_unix_s + 600
     };
