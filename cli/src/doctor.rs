@@ -16,7 +16,8 @@ use crate::{
     error::CliError,
     home::{Home, KeyName},
     settings::{Settings, reachable},
-    status::{answers, ready_url},
+    status::{answers, ready_url, told},
+    upstreams,
 };
 
 /// A model, the chain's history and the ledgers need room to grow.
@@ -26,7 +27,7 @@ const CLOCK_SKEW_MAX_S: u64 = 30;
 /// Enough for some thousand transactions.
 const KEY_BALANCE_MIN: u64 = 20_000_000;
 
-enum Finding {
+pub enum Finding {
     Well(String),
     /// What is wrong, and what to do.
     Wrong(String, String),
@@ -35,11 +36,18 @@ use Finding::{Well, Wrong};
 
 pub async fn doctor(home: Home, settings: Settings) -> Result<(), CliError> {
     let running = home.is_running();
-    let mut findings = vec![private_home(&home), disk(&home), chain_binary(&settings)];
-    findings.extend(models(&settings));
-    findings.extend(ports(&settings, running));
-    findings.extend(chain(&home, &settings).await?);
-    findings.extend(parts(&settings, running).await);
+    let mut findings = vec![private_home(&home), disk(&home)];
+    if settings.market(running) {
+        findings.push(chain_binary(&settings));
+        findings.extend(models(&settings));
+        findings.extend(ports(&settings, running));
+        findings.extend(chain(&home, &settings).await?);
+        findings.extend(parts(&settings, running).await);
+    } else {
+        findings.push(Well("no market is served here: calls go to upstreams alone".into()));
+        findings.push(gateway_alone(&settings).await);
+    }
+    findings.extend(upstreams::findings(&settings).await);
     let mut wrong = 0;
     for finding in findings {
         match finding {
@@ -249,6 +257,19 @@ async fn parts(settings: &Settings, running: bool) -> Vec<Finding> {
         });
     }
     findings
+}
+
+/// A gateway that nobody supervises, where one runs.
+async fn gateway_alone(settings: &Settings) -> Finding {
+    let url = ready_url(settings);
+    if told(&url).await.is_some() {
+        Well(format!("the gateway answers at {url}"))
+    } else {
+        Wrong(
+            format!("the gateway doesn't answer at {url}"),
+            "start it: chainference gateway".into(),
+        )
+    }
 }
 
 #[cfg(test)]

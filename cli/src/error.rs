@@ -60,7 +60,7 @@ pub enum CliError {
     #[error("{role}: {message}")]
     Service { role: &'static str, message: String },
     #[error("nothing is running in this home")]
-    NotRunning,
+    NotRunning { start: &'static str },
     #[error("{0} checks failed")]
     Doctor(usize),
     #[error("interrupted")]
@@ -108,7 +108,7 @@ impl CliError {
             Self::DefaultKey { path } => {
                 format!("remove {} and start the gateway again: it makes a new one", path.display())
             }
-            Self::NotRunning => "start it: chainference up".into(),
+            Self::NotRunning { start } => format!("start it: {start}"),
             Self::Doctor(_) => "each line marked ✗ says what to do".into(),
             _ => return None,
         })
@@ -117,7 +117,7 @@ impl CliError {
     /// 1: failed; 3: nothing is running there; 4: it runs already, or its port is taken; 130: interrupted. Clap uses 2.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Unreachable { .. } | Self::NotRunning => 3,
+            Self::Unreachable { .. } | Self::NotRunning { .. } => 3,
             Self::AlreadyRunning { .. } | Self::PortTaken { .. } => 4,
             Self::Interrupted => 130,
             _ => 1,

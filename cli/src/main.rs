@@ -17,6 +17,7 @@ mod settings;
 mod spend;
 mod status;
 mod up;
+mod upstreams;
 mod wallet;
 mod worker;
 mod workers;

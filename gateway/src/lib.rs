@@ -113,7 +113,8 @@ pub async fn run(options: Options, shutdown: CancellationToken) -> Result<(), Ga
         metrics,
         sockets: sockets.clone(),
     });
-    tracing::info!(%address, vault = %settlement.vault, "the gateway is ready");
+    let vault = options.market.then(|| tracing::field::display(settlement.vault));
+    tracing::info!(%address, vault, "the gateway is ready");
     server::serve(listener, router::router(app), options.connections_max, shutdown).await;
     // Their connections are no requests any more, and were not waited for.
     sockets.close();

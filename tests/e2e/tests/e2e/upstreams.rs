@@ -31,14 +31,14 @@ impl Front {
         fs::write(&key_file, market.key()).expect("a key file");
         fs::set_permissions(&key_file, fs::Permissions::from_mode(0o600)).expect("its mode");
         let settings = format!(
-            "[[gateway.upstream]]\nurl = \"{}\"\nkey_file = \"{}\"\n",
+            "[gateway]\nlisten = \"127.0.0.1:{}\"\n[[gateway.upstream]]\nurl = \"{}\"\nkey_file = \"{}\"\n",
+            place.gateway,
             market.base_url(),
             key_file.display()
         );
         fs::write(place.home().join("config.toml"), settings).expect("settings");
         let log = File::create(place.home().join("gateway.out")).expect("a file");
-        let listen = format!("127.0.0.1:{}", place.gateway);
-        let mut command = place.command(&["gateway", "--gateway-listen", &listen]);
+        let mut command = place.command(&["gateway"]);
         let gateway = command.stdout(Stdio::null()).stderr(log).spawn().expect("a gateway");
         let front = Self { place, gateway };
         eventually("it is ready", 30, || (front.ready()["ready"] == true).then_some(()));
@@ -105,6 +105,37 @@ fn official_clients_are_served_by_a_gateway_without_a_chain() {
     }
     assert_eq!(front.place.jobs(), Vec::<Value>::new(), "the market's own gateway has paid");
     assert!(!market.used_jobs().is_empty());
+}
+
+#[test]
+fn a_home_with_upstreams_alone_is_looked_at_without_a_chain() {
+    let market = Market::new();
+    let front = Front::of(&market);
+    let place = &front.place;
+    let upstream = format!("127.0.0.1:{}", market.gateway);
+    let status = place.json(&["status", "--json"]);
+    assert_eq!((&status["ready"], &status["gateway"]), (&json!(true), &json!(true)), "{status}");
+    assert_eq!(status["upstreams"], json!({upstream.as_str(): "ok"}));
+    for of_a_market in ["chain", "worker", "rpc_url", "ws_url", "program_id"] {
+        assert!(status[of_a_market].is_null(), "{of_a_market}: {status}");
+    }
+    let said = |command: &str, succeeds: bool| {
+        let output = place.run(&[command]);
+        assert_eq!(output.status.success(), succeeds, "{output:?}");
+        String::from_utf8(output.stdout).expect("text")
+    };
+    for command in ["status", "doctor"] {
+        let said = said(command, true);
+        assert!(said.contains(&upstream) && said.contains("upstreams alone"), "{said}");
+        assert!(!said.contains('✗') && !said.contains("program"), "{said}");
+    }
+    let log = fs::read_to_string(place.home().join("gateway.out")).expect("a log");
+    assert!(log.contains("the gateway is ready") && !log.contains("vault"), "{log}");
+
+    drop(market);
+    eventually("its end is noticed", 30, || (front.ready()["ready"] == false).then_some(()));
+    assert!(said("doctor", false).contains(&format!("✗ upstream {upstream}")));
+    assert!(said("status", true).contains(&format!("✗ upstream  {upstream}")));
 }
 
 #[test]
