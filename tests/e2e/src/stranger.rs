@@ -118,6 +118,20 @@ impl<'a> Stranger<'a> {
     }
 }
 
+impl Drop for Stranger<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let log = std::fs::read_to_string(self.place.home().join("gateway.out"));
+            let log = log.unwrap_or_default();
+            let tail: Vec<_> = log.lines().rev().take(60).collect();
+            eprintln!(
+                "--- the stranger's gateway:\n{}",
+                tail.into_iter().rev().collect::<Vec<_>>().join("\n")
+            );
+        }
+    }
+}
+
 impl Gateway {
     /// Whether it answers.
     pub fn await_ready(&self, stranger: &Stranger<'_>) {
