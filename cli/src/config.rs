@@ -69,6 +69,7 @@ fn check(file: PathBuf, required: bool) -> Result<(), CliError> {
     let settings = Settings::default().load(&file, required)?;
     settings.endpoints()?;
     crate::serve::model_sources(&settings)?;
+    crate::tokenizers::check(&settings)?;
     let what = if file.exists() { "is fine" } else { "is not there: the defaults hold" };
     print(&format!("{} {what}\n", file.display()))
 }

@@ -16,6 +16,7 @@ mod serve;
 mod settings;
 mod spend;
 mod status;
+mod tokenizers;
 mod up;
 mod upstreams;
 mod wallet;

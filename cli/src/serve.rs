@@ -25,6 +25,7 @@ use crate::{
     home::{Home, KeyName},
     progress::Steps,
     settings::{GatewaySettings, PricingMode, Settings},
+    tokenizers,
 };
 
 /// The program that the embedded chain starts with, as it was built from programs/chainference.
@@ -105,7 +106,10 @@ pub async fn gateway(
 ) -> Result<(), CliError> {
     home.create()?;
     home.make_keys()?;
-    let options = gateway_options(&home, &settings, supervision)?;
+    let mut options = gateway_options(&home, &settings, supervision)?;
+    if options.market && settings.gateway.recount != Some(false) {
+        options.tokenizers = tokenizers::at_hand(&home, &settings, supervision.supervised).await?;
+    }
     let failed = |error: chainference_gateway::GatewayError| CliError::Service {
         role: "gateway",
         message: chain_of(&error),

@@ -29,6 +29,7 @@ mod server;
 mod settlement;
 mod stalled;
 mod state;
+mod tokenizers;
 mod upstream;
 
 pub use access::{JwksSource, JwtOptions, model_pattern};
@@ -40,6 +41,7 @@ pub use ledger::{
 };
 pub use options::Options;
 pub use settlement::Mode;
+pub use tokenizers::{Recount, Tokenizer};
 pub use upstream::{UpstreamOptions, upstream_url};
 
 use std::{sync::Arc, time::Duration};
@@ -57,6 +59,7 @@ use crate::{
     routing::{Admission, Directory},
     settlement::{Parts, Settlement, Workers},
     state::App,
+    tokenizers::Tokenizers,
     upstream::Upstreams,
 };
 
@@ -162,6 +165,7 @@ async fn assemble(
         workers,
         key,
         vault: address::vault(&options.vault_owner),
+        tokenizers: Tokenizers::new(&options.tokenizers),
         mode: options.mode,
         fees_matter: options.fees_matter,
         ahead_max: options.ahead_max,

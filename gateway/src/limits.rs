@@ -53,6 +53,11 @@ pub const UPSTREAM_AWAY_INTERVAL: Duration = Duration::from_secs(1);
 /// How often it is written down what upstreams have served.
 pub const UPSTREAM_NOTE_INTERVAL: Duration = Duration::from_secs(5);
 
+/// An answer's tokens are counted again, where that can be, when it has so many, at each doubling, and at its end …
+pub const RECOUNT_TOKENS: u64 = 256;
+/// … for whose count its last voucher waits no longer than this.
+pub const RECOUNT_DEADLINE: Duration = Duration::from_secs(1);
+
 /// Workers that one call is tried on before its failure is the client's.
 pub const ATTEMPTS_MAX: usize = 3;
 pub const STOP_SEQUENCES_MAX: usize = 4;

@@ -18,6 +18,7 @@ const PER_TOKEN: &str = "gen_ai_server_time_per_output_token_seconds";
 const TOKENS: &str = "gen_ai_client_token_usage";
 const CALLS: &str = "chainference_gateway_calls_total";
 const REFUSED: &str = "chainference_gateway_refused_total";
+const RECOUNTS: &str = "chainference_gateway_recounts_total";
 const OVERHEAD: &str = "chainference_gateway_overhead_seconds";
 const LAG: &str = "chainference_gateway_settlement_lag_seconds";
 const JOBS: &str = "chainference_gateway_jobs_settled_total";
@@ -66,13 +67,18 @@ const TOKEN_COUNTS: &[f64] = &[
 ];
 
 /// All there is: name, kind, what it tells.
-const METRICS: [(&str, Kind, &str); 20] = [
+const METRICS: [(&str, Kind, &str); 21] = [
     (DURATION, Kind::Histogram(DURATIONS), "Time from a call's arrival to its end"),
     (FIRST_TOKEN, Kind::Histogram(FIRST_TOKENS), "Time from a call's arrival to its first token"),
     (PER_TOKEN, Kind::Histogram(PER_TOKENS), "Time for each token after the first, by call"),
     (TOKENS, Kind::Histogram(TOKEN_COUNTS), "Tokens that a call is charged for"),
     (CALLS, Kind::Counter, "Calls by how they ended"),
     (REFUSED, Kind::Counter, "Requests that their key's limits refused, by the error's code"),
+    (
+        RECOUNTS,
+        Kind::Counter,
+        "Answers whose tokens were counted again by the model's tokenizer, by what it says of them",
+    ),
     (OVERHEAD, Kind::Histogram(DURATIONS), "Time that staking took before the worker had the call"),
     (LAG, Kind::Histogram(DURATIONS), "Time from the end of a job's use to its settlement"),
     (JOBS, Kind::Counter, "Jobs that the chain has settled"),
@@ -147,6 +153,11 @@ pub fn call_ended(status: &'static str) {
 
 pub fn refused(code: &'static str) {
     counter!(REFUSED, "code" => code).increment(1);
+}
+
+/// `verdict` is `right`, `wrong`, or `unknown` where the tokenizer didn't tell in time.
+pub fn recounted(verdict: &'static str) {
+    counter!(RECOUNTS, "verdict" => verdict).increment(1);
 }
 
 /// A call that a worker served has ended, after `elapsed`; `first` was when its first token came.

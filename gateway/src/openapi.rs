@@ -111,7 +111,7 @@ const ROUTES: &[Route] = &[
         access: Access::KeyOfAnthropic,
         ..post(
             "/v1/messages/count_tokens",
-            "An upper bound of a prompt's tokens; costs nothing.",
+            "How many tokens a prompt has, exactly or at most; costs nothing.",
             "MessageBody",
             Answer::Json("As Anthropic's CountMessageTokensResponse."),
         )

@@ -7,7 +7,9 @@ use std::{
 
 use chainference_chain::{Commitment, Endpoints, Lamports, Pubkey};
 
-use crate::{access::JwtOptions, settlement::Mode, upstream::UpstreamOptions};
+use crate::{
+    access::JwtOptions, settlement::Mode, tokenizers::Tokenizer, upstream::UpstreamOptions,
+};
 
 /// A gateway's settings. [`Options::new`] gives the defaults.
 #[derive(Clone, Debug)]
@@ -50,6 +52,8 @@ pub struct Options {
     pub allow_private_endpoints: bool,
     /// Servers of the operator's own, which are asked first and cost nothing.
     pub upstreams: Vec<UpstreamOptions>,
+    /// Those of models, by which is counted again what workers say to have counted.
+    pub tokenizers: Vec<Tokenizer>,
     /// Whether the market's models are served, too. Without it the chain is never asked, and no vault or key of one needed.
     pub market: bool,
 }
@@ -84,6 +88,7 @@ impl Options {
             jwt: None,
             allow_private_endpoints: false,
             upstreams: Vec::new(),
+            tokenizers: Vec::new(),
             market: true,
         }
     }

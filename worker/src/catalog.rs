@@ -103,6 +103,7 @@ fn offer(
     let mut abilities = found.gguf.abilities;
     if let Some(template) = &engine.chat_template {
         abilities.set(Abilities::REASONING, thinks(template));
+        abilities |= Abilities::OWN_TEMPLATE;
     }
     ModelOffer {
         model: plain(&found.name, MODEL_BYTES_MAX, "unnamed"),

@@ -1,6 +1,6 @@
 //! How a gateway listens, what it serves, and how its calls are settled.
 
-use std::{net::SocketAddr, num::NonZeroU32};
+use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf};
 
 use chainference_gateway::Mode;
 use clap::{Args, ValueEnum};
@@ -54,6 +54,13 @@ pub struct GatewaySettings {
     /// Keep responses in memory, so that `previous_response_id` works [default: false]
     #[arg(long, env = "CHAINFERENCE_STORE_RESPONSES", value_name = "BOOL")]
     pub store_responses: Option<bool>,
+    /// GGUF file whose tokenizer counts again what workers of that model bill (repeatable); `up` has those of its worker
+    #[arg(long, env = "CHAINFERENCE_TOKENIZER", value_name = "FILE", value_delimiter = ',')]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tokenizer: Vec<PathBuf>,
+    /// Count tokens again where a model's tokenizer is at hand [default: true]
+    #[arg(long, env = "CHAINFERENCE_RECOUNT", value_name = "BOOL")]
+    pub recount: Option<bool>,
     /// Take signed tokens (JWT) beside API keys, checked by the issuer's keys (JWKS) in this file or at this https address
     #[arg(long, env = "CHAINFERENCE_JWT_JWKS", value_name = "FILE|URL")]
     pub jwt_jwks: Option<String>,

@@ -27,6 +27,9 @@ bitflags! {
         const EMBEDDINGS = 1 << 6;
         /// Log-probabilities of tokens.
         const LOGPROBS = 1 << 7;
+        /// Chats are put into text by a template of the worker's, not the one in the model's file: how many
+        /// tokens a prompt has is for the worker alone to know.
+        const OWN_TEMPLATE = 1 << 8;
     }
 }
 
@@ -50,6 +53,7 @@ impl Abilities {
             (Self::INFILL, "infill"),
             (Self::EMBEDDINGS, "embeddings"),
             (Self::LOGPROBS, "logprobs"),
+            (Self::OWN_TEMPLATE, "own-template"),
         ];
         known.into_iter().filter(move |(ability, _)| self.contains(*ability)).map(|(_, name)| name)
     }
@@ -81,13 +85,14 @@ mod tests {
             "infill",
             "embeddings",
             "logprobs",
+            "own-template",
         ]
         .into_iter()
         .enumerate()
         {
             assert_eq!(of(1 << bit).to_string(), name);
         }
-        assert_eq!(Abilities::all().names().count(), 8, "each ability has a word");
+        assert_eq!(Abilities::all().names().count(), 9, "each ability has a word");
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod call;
 mod error;
 mod frame;
 mod id;
+mod recount;
 mod seal;
 mod voucher;
 
@@ -23,6 +24,7 @@ pub use frame::{
     Candidate, Delta, FinishReason, Frame, FrameError, SignedReceipt, TokenLogprob, ToolCallDelta,
 };
 pub use id::{Address, Signature};
+pub use recount::{Answered, Recounted, RecountedAnswer, Shown, ShownCall};
 #[cfg(any(test, fuzzing))]
 pub use seal::fuzzing;
 pub use seal::{

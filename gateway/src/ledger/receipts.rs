@@ -18,7 +18,7 @@ pub struct StoredReceipt {
     /// By the worker's operator key, in base58.
     pub signature: String,
     /// What is wrong with it.
-    pub problem: Option<&'static str>,
+    pub problem: Option<String>,
 }
 
 impl Ledger {
@@ -52,7 +52,7 @@ impl Ledger {
             .bind(to_sql(receipt.totals.tokens_out)?)
             .bind(&receipt.frames)
             .bind(&receipt.signature)
-            .bind(receipt.problem)
+            .bind(&receipt.problem)
             .bind(now_ms)
             .execute(&mut *all)
             .await?;

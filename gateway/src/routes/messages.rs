@@ -11,12 +11,12 @@ use super::call::{self, RouteError};
 use crate::{
     access::Caller,
     openai::{Names, parse_count, parse_message},
-    settlement::{CallError, Failure, tokens_in_at_most},
+    settlement::{CallError, Failure, TokensIn, tokens_in_at_most},
     state::App,
 };
 
-/// How long a prompt is. Only the worker's tokenizer knows exactly, and it sees no prompt that is not
-/// paid for: this is the bound that a call's stake is made of, never less than what is billed.
+/// How long a prompt is. Only the model's tokenizer knows exactly: where this gateway doesn't have it, this is the bound
+/// that a call's stake is made of, never less than what is billed.
 #[derive(Debug, Serialize)]
 pub struct Count {
     input_tokens: u64,
@@ -46,11 +46,17 @@ pub async fn count_tokens(
 ) -> Result<Json<Count>, RouteError> {
     let body = call::read(&app, request.into_body()).await?;
     let parsed = parse_count(&body)?;
-    let input_tokens = match app.upstreams.find(&parsed.model) {
-        Some(served) if caller.models().allows(served.id()) => tokens_in_at_most(&parsed),
-        _ => app.settlement.tokens_in_at_most(&parsed, caller.models()).map_err(failed)?,
+    let counted = match app.upstreams.find(&parsed.model) {
+        Some(served) if caller.models().allows(served.id()) => {
+            TokensIn::AtMost(tokens_in_at_most(&parsed))
+        }
+        _ => app.settlement.tokens_in(&parsed, caller.models()).await.map_err(failed)?,
     };
-    Ok(Json(Count { input_tokens, chainference: Precision { input_tokens: "upper_bound" } }))
+    let (input_tokens, precision) = match counted {
+        TokensIn::Exactly(tokens) => (tokens, "exact"),
+        TokensIn::AtMost(tokens) => (tokens, "upper_bound"),
+    };
+    Ok(Json(Count { input_tokens, chainference: Precision { input_tokens: precision } }))
 }
 
 fn failed(error: CallError) -> RouteError {

@@ -26,6 +26,8 @@ pub struct Candidate {
     pub prices: Prices,
     pub context_tokens: u32,
     pub abilities: Abilities,
+    pub gguf_sha256: [u8; 32],
+    pub tokenizer_sha256: [u8; 32],
     pub live_jobs: u32,
     /// What the chain says of the worker, in one figure: see [`reputation_bps`].
     pub reputation_bps: u16,
@@ -73,6 +75,8 @@ pub fn candidates(
                 prices: offer.prices(),
                 context_tokens: offer.context_tokens,
                 abilities: Abilities::of(offer),
+                gguf_sha256: offer.gguf_sha256,
+                tokenizer_sha256: offer.tokenizer_sha256,
                 live_jobs: worker.live_jobs,
                 reputation_bps: reputation_bps(&worker.reputation.into(), reading),
             })
@@ -137,6 +141,8 @@ pub mod tests {
             prices: Prices { input_per_mtok: price, output_per_mtok: price, charge_min: 0 },
             context_tokens: 2_048,
             abilities: Abilities::CHAT,
+            gguf_sha256: [0; 32],
+            tokenizer_sha256: [0; 32],
             live_jobs,
             reputation_bps: 8_200,
         }

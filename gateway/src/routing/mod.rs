@@ -15,6 +15,8 @@ mod score;
 mod standing;
 
 pub use breaker::Breaker;
+#[cfg(test)]
+pub use candidate::tests::candidate as candidate_of;
 pub use candidate::{Admission, Candidate};
 pub use lately::Taken;
 pub use listing::{OfferLine, WorkerLine};

@@ -131,11 +131,10 @@ impl Directory {
         self.lately().breaker.failed(worker, now);
     }
 
-    /// An answer is complete.
+    /// An answer is complete. Whether it was as it should be is said apart.
     pub fn served(&self, candidate: &Candidate, taken: Taken, beginning: Option<u64>) {
         let now = self.started.elapsed();
         let mut lately = self.lately();
-        lately.breaker.succeeded(candidate.worker);
         lately.took(candidate.offer, taken, now);
         if let Some(beginning) = beginning {
             lately.served(beginning, candidate.worker, now);

@@ -31,6 +31,8 @@ pub struct Meter {
     ended: bool,
     received: Totals,
     delivered: Totals,
+    /// No more is owed, whatever is delivered.
+    most: Totals,
     vouched: Totals,
     vouched_at: Duration,
 }
@@ -43,6 +45,7 @@ impl Meter {
             ended: false,
             received: Totals::ZERO,
             delivered: Totals::ZERO,
+            most: Totals { tokens_in: u64::MAX, tokens_out: u64::MAX },
             vouched: Totals::ZERO,
             vouched_at: Duration::ZERO,
         }
@@ -88,6 +91,11 @@ impl Meter {
         self.delivered.tokens_out = self.delivered.tokens_out.max(known);
     }
 
+    /// The model's tokenizer counts no more than this. What was vouched for before stays so.
+    pub fn counted(&mut self, most: Totals) {
+        self.most = most;
+    }
+
     /// The worker says that its answer is complete.
     pub fn ended(&mut self) {
         self.ended = true;
@@ -98,9 +106,9 @@ impl Meter {
         self.ended
     }
 
-    /// Whether the client has got it.
+    /// Whether the client has got it, and all of it is owed.
     pub fn is_complete(&self) -> bool {
-        self.ended && self.delivered == self.received
+        self.ended && self.owed() == self.received
     }
 
     /// What the worker was promised so far.
@@ -110,27 +118,33 @@ impl Meter {
 
     /// What the client has got, and so what is owed.
     pub fn owed(&self) -> Totals {
-        self.delivered
+        let owed = |delivered: u64, most: u64, vouched: u64| delivered.min(most).max(vouched);
+        let Self { delivered, most, vouched, .. } = self;
+        Totals {
+            tokens_in: owed(delivered.tokens_in, most.tokens_in, vouched.tokens_in),
+            tokens_out: owed(delivered.tokens_out, most.tokens_out, vouched.tokens_out),
+        }
     }
 
     /// The totals to vouch for at `now`, if a voucher is due. Counts them as vouched.
     pub fn due(&mut self, now: Duration) -> Option<Totals> {
-        if self.delivered == self.vouched {
+        let owed = self.owed();
+        if owed == self.vouched {
             return None;
         }
-        let unvouched = self.delivered.tokens_out - self.vouched.tokens_out;
-        let input_unvouched = self.delivered.tokens_in > self.vouched.tokens_in;
+        let unvouched = owed.tokens_out - self.vouched.tokens_out;
+        let input_unvouched = owed.tokens_in > self.vouched.tokens_in;
         let late = now.saturating_sub(self.vouched_at) >= VOUCH_INTERVAL;
         (input_unvouched || unvouched >= VOUCH_TOKENS || late).then(|| self.vouch(now))
     }
 
     /// The worker asks for a voucher: it gets one for what was delivered, at once.
     pub fn wanted(&mut self, now: Duration) -> Option<Totals> {
-        (self.delivered != self.vouched).then(|| self.vouch(now))
+        (self.owed() != self.vouched).then(|| self.vouch(now))
     }
 
     fn vouch(&mut self, now: Duration) -> Totals {
-        self.vouched = self.delivered;
+        self.vouched = self.owed();
         self.vouched_at = now;
         self.vouched
     }
@@ -204,6 +218,26 @@ mod tests {
         meter.received(9).unwrap();
         meter.delivered(5);
         assert_eq!(meter.wanted(at(2)), Some(totals(10, 5)));
+    }
+
+    #[test]
+    fn what_the_tokenizer_does_not_count_is_not_vouched_for() {
+        let mut meter = streaming();
+        meter.received(60).unwrap();
+        meter.delivered(40);
+        assert_eq!(meter.due(at(1)), Some(totals(10, 40)));
+        meter.counted(totals(8, 45));
+        meter.delivered(60);
+        meter.ended();
+        assert_eq!(meter.due(at(300)), Some(totals(10, 45)), "what was vouched for stays so");
+        assert_eq!((meter.due(at(900)), meter.wanted(at(900))), (None, None));
+        assert_eq!(meter.owed(), totals(10, 45));
+        assert!(meter.is_whole() && !meter.is_complete());
+
+        let mut meter = Meter::new(BOUNDS);
+        meter.accepted(90).unwrap();
+        meter.counted(totals(9, u64::MAX));
+        assert_eq!(meter.due(at(0)), Some(totals(9, 0)), "known in time");
     }
 
     #[test]

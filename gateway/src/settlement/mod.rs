@@ -12,6 +12,7 @@ mod call;
 mod close;
 mod end;
 mod error;
+mod exact;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 mod job;
@@ -24,6 +25,7 @@ mod pool;
 mod prepare;
 mod printed;
 mod receipts;
+mod recount;
 mod relay;
 mod session;
 mod sse;
@@ -54,6 +56,7 @@ use crate::{
     access::ModelList,
     ledger::Ledger,
     routing::{Directory, Wish, needs},
+    tokenizers::Tokenizers,
 };
 use ahead::Ahead;
 use job::LiveJobs;
@@ -74,6 +77,7 @@ pub struct Settlement {
     pub tasks: TaskTracker,
     /// Cuts the calls that are still running when there is no more time.
     pub cut: CancellationToken,
+    tokenizers: Tokenizers,
     low_balance: Lamports,
     /// How calls come to their jobs, where they don't say so themselves.
     mode: Mode,
@@ -94,6 +98,7 @@ pub struct Parts {
     pub workers: Workers,
     pub key: Keypair,
     pub vault: Pubkey,
+    pub tokenizers: Tokenizers,
     /// Below so much free money the vault is low.
     pub low_balance: Lamports,
     pub mode: Mode,
@@ -113,6 +118,7 @@ impl Settlement {
             vault: parts.vault,
             tasks: TaskTracker::new(),
             cut: CancellationToken::new(),
+            tokenizers: parts.tokenizers,
             low_balance: parts.low_balance,
             mode: parts.mode,
             fees_matter: parts.fees_matter,
@@ -131,19 +137,21 @@ impl Settlement {
         self.job_rent.get_or_try_init(rent).await.copied()
     }
 
-    /// The most tokens that a call's prompt has, where some worker can serve it.
+    /// How many tokens a call's prompt has, where some worker can serve it: exactly where the model's tokenizer is at
+    /// hand, else the most that they can be.
     ///
     /// # Errors
     /// [`CallError::nobody`], where none can.
-    pub fn tokens_in_at_most(
+    pub async fn tokens_in(
         &self,
         request: &CallRequest,
         models: &ModelList,
-    ) -> Result<u64, CallError> {
+    ) -> Result<TokensIn, CallError> {
         let needs = needs(&request.task);
         let picked = self.directory.pick(&Wish { needs, ..Wish::of(&request.model, models) });
-        picked.map_err(|why| CallError::nobody(&request.model, why))?;
-        Ok(tokens_in_at_most(request))
+        let picked = picked.map_err(|why| CallError::nobody(&request.model, why))?;
+        let exact = recount::prompt(&self.tokenizers, &picked.candidate, &request.task).await;
+        Ok(exact.map_or_else(|| TokensIn::AtMost(tokens_in_at_most(request)), TokensIn::Exactly))
     }
 
     /// The vault's balance, as the client may use it.
@@ -167,6 +175,13 @@ impl Settlement {
             low_below_lamports: self.low_balance.0,
         })
     }
+}
+
+/// How many tokens a prompt has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TokensIn {
+    Exactly(u64),
+    AtMost(u64),
 }
 
 /// The most tokens that a call's prompt has, whoever serves it.

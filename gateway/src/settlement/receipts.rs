@@ -5,6 +5,7 @@ use chainference_chain::Pubkey;
 use chainference_market::{Receipt, ReceiptKind, Totals};
 use chainference_protocol::{Address, SignedReceipt, verify};
 
+use super::exact::Finding;
 use crate::ledger::StoredReceipt;
 
 /// The receipts of one call.
@@ -42,11 +43,7 @@ impl Receipts {
             (true, false) => Some("the worker counts otherwise"),
             (true, true) => None,
         };
-        let name = match kind {
-            ReceiptKind::Accepted => "accepted",
-            ReceiptKind::VoucherWanted => "voucher_wanted",
-            ReceiptKind::End => "end",
-        };
+        let name = name(kind);
         // The newest of a kind is the one that counts.
         self.heard.retain(|heard| heard.kind != name);
         self.heard.push(StoredReceipt {
@@ -55,13 +52,41 @@ impl Receipts {
             totals,
             frames: frames.iter().map(|byte| format!("{byte:02x}")).collect(),
             signature: receipt.signature.to_string(),
-            problem,
+            problem: problem.map(str::to_owned),
         });
         problem
     }
 
+    /// What the model's tokenizer says stands at the receipt that it is about.
+    pub fn judged(&mut self, found: &Finding) {
+        for (kind, problem) in
+            [(ReceiptKind::Accepted, &found.input), (ReceiptKind::End, &found.output)]
+        {
+            problem.iter().for_each(|problem| self.contradicted(kind, problem));
+        }
+    }
+
+    /// It stands at the newest one where that is missing.
+    fn contradicted(&mut self, kind: ReceiptKind, problem: &str) {
+        let name = name(kind);
+        let at = self.heard.iter().position(|heard| heard.kind == name);
+        let last = self.heard.len().saturating_sub(1);
+        if let Some(receipt) = self.heard.get_mut(at.unwrap_or(last)) {
+            let all = [receipt.problem.as_deref(), Some(problem)];
+            receipt.problem = Some(all.into_iter().flatten().collect::<Vec<_>>().join("; "));
+        }
+    }
+
     pub fn into_stored(self) -> Vec<StoredReceipt> {
         self.heard
+    }
+}
+
+fn name(kind: ReceiptKind) -> &'static str {
+    match kind {
+        ReceiptKind::Accepted => "accepted",
+        ReceiptKind::VoucherWanted => "voucher_wanted",
+        ReceiptKind::End => "end",
     }
 }
 
@@ -97,8 +122,30 @@ mod tests {
             let mut receipts = Receipts::new(JOB, 3, operator.pubkey(), is_alone);
             let problem = receipts.heard(ReceiptKind::End, &receipt, [1; 32], TOTALS);
             assert_eq!(problem.is_some(), wrong, "{receipt:?}");
-            assert_eq!(receipts.into_stored()[0].problem, problem);
+            assert_eq!(receipts.into_stored()[0].problem.as_deref(), problem);
         }
+    }
+
+    #[test]
+    fn what_the_tokenizer_says_stands_at_the_receipt_that_it_is_about() {
+        let key = Keypair::new();
+        let mut receipts = Receipts::new(JOB, 0, key.pubkey(), true);
+        let found = |input: &str, output: &str| Finding {
+            input: Some(input.to_owned()),
+            output: Some(output.to_owned()),
+            ..Finding::RIGHT
+        };
+        receipts.judged(&found("nothing", "was signed"));
+        for kind in [ReceiptKind::Accepted, ReceiptKind::VoucherWanted] {
+            let receipt = sign(&key, 0, TOTALS, [0; 32]);
+            receipts.heard(kind, &receipt, [0; 32], TOTALS);
+        }
+        receipts.judged(&found("more", "made up"));
+        receipts.judged(&Finding::RIGHT);
+        let problems: Vec<_> = receipts.into_stored().into_iter().map(|it| it.problem).collect();
+        let not_signed = "it is not signed by the worker's operator";
+        let expected = ["more", "made up"].map(|said| Some(format!("{not_signed}; {said}")));
+        assert_eq!(problems, expected);
     }
 
     #[test]

@@ -10,9 +10,11 @@ use super::{
     CallError,
     answer::{Ended, Event, Failure, Started},
     call::{Attempt, Call},
+    exact::Finding,
     meter::Meter,
     pieces::Pieces,
     receipts::Receipts,
+    recount::Recount,
     session::Lease,
     worker::Frames,
 };
@@ -34,34 +36,40 @@ impl Call {
     ) -> Attempt {
         let pieces = Pieces::new(&self.request.task, candidate.context_tokens);
         let mut relay = Relay::new((self, visit), lease, pieces, frames, started);
+        relay.recount = Recount::begin(&self.settlement.tokenizers, candidate, &self.request.task);
         let outcome = relay.run().await;
         let taken = relay.taken();
-        let Relay { started, first, mut meter, receipts, lease, frames, .. } = relay;
+        let Relay { started, first, mut meter, mut receipts, lease, frames, recount, .. } = relay;
         // Nothing more is wanted from the worker: its connection ends here.
         drop(frames);
         let seen = started.is_none();
         let job = lease.job().id();
-        self.keep(job.clone(), receipts);
         let text = outcome.as_ref().err().map(ToString::to_string);
         if !seen && let Err(error) = outcome {
+            self.keep(job, receipts);
             let owed = meter.vouched();
             self.settlement.settle(lease, owed, false, text);
             return Attempt::Unseen { error, owed };
         }
         let broke_off = outcome.is_err();
-        match outcome {
-            Ok(()) => match taken {
-                Some(taken) => self.settlement.directory.served(candidate, taken, self.beginning),
-                None => self.settlement.directory.succeeded(candidate.worker),
-            },
-            Err(error) => {
-                tracing::warn!(call = %self.id, %error, "an answer broke off");
-                self.blame(candidate, &error);
-                self.tell(Event::Failed(Failure { error, costs: true })).await;
-            }
+        if let Some(taken) = taken {
+            self.settlement.directory.served(candidate, taken, self.beginning);
+        }
+        if let Err(error) = outcome {
+            tracing::warn!(call = %self.id, %error, "an answer broke off");
+            self.blame(candidate, &error);
+            self.tell(Event::Failed(Failure { error, costs: true })).await;
         }
         // The client takes what is still on its way to it, or leaves.
-        let _ = timeout(limits::CLIENT_STALL_DEADLINE, self.events.closed()).await;
+        let (found, _) = tokio::join!(
+            self.judge(candidate, recount, broke_off),
+            timeout(limits::CLIENT_STALL_DEADLINE, self.events.closed()),
+        );
+        if let Some(found) = found {
+            meter.counted(found.most);
+            receipts.judged(&found);
+        }
+        self.keep(job.clone(), receipts);
         meter.delivered(self.delivered.load(Ordering::Relaxed));
         let owed = meter.owed();
         let end = match &text {
@@ -77,6 +85,34 @@ impl Call {
 }
 
 impl Call {
+    /// What the model's tokenizer says in the end of what the worker counts. That decides whether the worker did well.
+    async fn judge(
+        &self,
+        candidate: &Candidate,
+        recount: Option<Recount>,
+        broke_off: bool,
+    ) -> Option<Finding> {
+        let mut found = None;
+        if let Some(recount) = recount {
+            found = recount.last().await;
+            metrics::recounted(found.as_ref().map_or("unknown", Finding::verdict));
+        }
+        let wrong = found.as_ref().filter(|found| !found.is_right());
+        if let Some(Finding { input, output, .. }) = wrong {
+            let (input, output) = (input.as_deref(), output.as_deref());
+            let worker = candidate.worker;
+            tracing::warn!(call = %self.id, %worker, input, output, "a worker miscounts");
+        }
+        let directory = &self.settlement.directory;
+        match wrong {
+            // It was blamed already.
+            _ if broke_off => {}
+            Some(_) => directory.failed(candidate.worker),
+            None => directory.succeeded(candidate.worker),
+        }
+        found
+    }
+
     /// Stores what the worker has signed, while the call's end goes on.
     fn keep(&self, job: String, receipts: Receipts) {
         let (ledger, call) = (self.settlement.ledger.clone(), self.id.clone());
@@ -98,6 +134,8 @@ struct Relay<'a> {
     pieces: Pieces,
     /// What the worker has signed of it.
     receipts: Receipts,
+    /// Where the model's tokenizer is at hand.
+    recount: Option<Recount>,
     lease: Lease,
     /// What the client is told first; gone once it was told.
     started: Option<Started>,
@@ -124,6 +162,7 @@ impl<'a> Relay<'a> {
             visit,
             meter: Meter::new(lease.bounds),
             receipts: Receipts::new(job, lease.call, operator, lease.is_alone()),
+            recount: None,
             lease,
             pieces,
             started: Some(started),
@@ -152,6 +191,7 @@ impl<'a> Relay<'a> {
                     // Only the worker's silence counts, not the time that the client took.
                     heard = Instant::now();
                 }
+                found = Recount::found(&mut self.recount) => self.meter.counted(found.most),
                 () = tokio::time::sleep(silence) => return Err(self.too_silent()),
                 _ = tick.tick() => {}
             }
@@ -164,6 +204,9 @@ impl<'a> Relay<'a> {
         let told = match frame {
             Frame::Accepted { tokens_in, receipt } => {
                 self.meter.accepted(tokens_in)?;
+                if let Some(recount) = &mut self.recount {
+                    self.meter.counted(recount.accepted(tokens_in).most);
+                }
                 if let Some(started) = &mut self.started {
                     started.tokens_in = tokens_in;
                 }
@@ -184,6 +227,9 @@ impl<'a> Relay<'a> {
             }
             Frame::Finish { choice, reason, tokens_reasoning, stop } => {
                 self.pieces.finished(choice)?;
+                if let Some(recount) = &mut self.recount {
+                    recount.finished(choice, reason);
+                }
                 self.tokens_reasoning = self.tokens_reasoning.saturating_add(tokens_reasoning);
                 self.tell(Event::Finished { choice, reason, stop }).await
             }
@@ -220,6 +266,9 @@ impl<'a> Relay<'a> {
     async fn delta(&mut self, delta: Delta) -> Result<bool, CallError> {
         self.meter.received(delta.tokens.len() as u64)?;
         self.pieces.delta(&delta)?;
+        if let Some(recount) = &mut self.recount {
+            recount.delta(&delta);
+        }
         Ok(self.tell(Event::Delta(delta)).await)
     }
 

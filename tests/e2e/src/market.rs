@@ -310,6 +310,15 @@ impl Default for Market {
 
 impl Drop for Market {
     fn drop(&mut self) {
+        self.close();
+        // Its worker is an honest one, whatever a test has asked of it.
+        let log = self.place.log("gateway.log");
+        assert!(std::thread::panicking() || !log.contains("a worker miscounts"), "{log}");
+    }
+}
+
+impl Market {
+    fn close(&mut self) {
         let Some(mut process) = self.process.take() else { return };
         if std::thread::panicking() {
             eprintln!("--- up said:\n{}", self.output());

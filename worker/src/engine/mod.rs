@@ -12,6 +12,7 @@ mod process;
 mod request;
 mod stop;
 mod supervisor;
+mod tokenizer;
 mod tuning;
 mod wire;
 
@@ -28,6 +29,7 @@ use tokio_util::sync::CancellationToken;
 pub use error::EngineError;
 pub use generation::{Event, Generation};
 pub use request::Generate;
+pub use tokenizer::Tokenizer;
 pub use tuning::{KvType, Tuning};
 
 use crate::models::Gguf;

@@ -30,6 +30,15 @@ pub(super) struct Process {
 impl Process {
     /// Starts the child and waits until its model is loaded.
     pub async fn start(options: &EngineOptions) -> Result<Self, EngineError> {
+        Self::start_with(options, load(options)).await
+    }
+
+    /// The same for the model's vocabulary alone.
+    pub async fn start_vocabulary(options: &EngineOptions) -> Result<Self, EngineError> {
+        Self::start_with(options, Load { vocabulary_only: true, ..load(options) }).await
+    }
+
+    async fn start_with(options: &EngineOptions, load: Load) -> Result<Self, EngineError> {
         let mut child = command(options).spawn().map_err(EngineError::Spawn)?;
         let (Some(stdin), Some(stdout), Some(stderr)) =
             (child.stdin.take(), child.stdout.take(), child.stderr.take())
@@ -41,7 +50,7 @@ impl Process {
         let outbox = spawn_writer(stdin);
         let mut replies = FramedRead::new(stdout, codec());
 
-        send(&outbox, &Request::Load(load(options)));
+        send(&outbox, &Request::Load(load));
         match next_reply(&mut replies).await {
             Some(Reply::Loaded(facts)) => {
                 Ok(Self { facts, replies, outbox, last_words, _child: child })
@@ -107,6 +116,7 @@ fn load(options: &EngineOptions) -> Load {
         gpu_layers: options.gpu_layers,
         chat_template: options.chat_template.clone(),
         tuning: options.tuning.clone(),
+        vocabulary_only: false,
     }
 }
 

@@ -178,8 +178,8 @@ impl Supervisor {
                     call.fail(error.into());
                 }
             }
-            Reply::Loaded(_) | Reply::LoadFailed { .. } => {
-                tracing::error!("the engine says again that it has loaded");
+            Reply::Loaded(_) | Reply::LoadFailed { .. } | Reply::Recounted(_) => {
+                tracing::error!("the engine says what it was not asked");
             }
         }
     }

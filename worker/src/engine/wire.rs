@@ -2,7 +2,9 @@
 //! big-endian).
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
+use chainference_protocol::{Answered, Recounted, Task};
 use serde::{Deserialize, Serialize};
 
 use super::error::CallError;
@@ -27,6 +29,11 @@ pub(super) enum Request {
     Cancel {
         id: u64,
     },
+    /// To a child that has loaded the vocabulary alone.
+    Recount {
+        task: Arc<Task>,
+        answers: Vec<Answered>,
+    },
 }
 
 /// What the child needs to know to load its model; fields as in [`super::EngineOptions`].
@@ -40,6 +47,9 @@ pub(super) struct Load {
     pub chat_template: Option<String>,
     #[serde(default)]
     pub tuning: Tuning,
+    /// Counts tokens and computes nothing: no weights are read.
+    #[serde(default)]
+    pub vocabulary_only: bool,
 }
 
 /// Child to parent. The first is `Loaded` or `LoadFailed`.
@@ -62,4 +72,6 @@ pub(super) enum Reply {
         id: u64,
         error: CallError,
     },
+    /// `None` where the model's template or its tokenizer refuses what was asked.
+    Recounted(Option<Recounted>),
 }

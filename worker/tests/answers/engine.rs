@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use chainference_protocol::{
-    Chat, Completion, Delta, FinishReason, Message, Prompt, Task, TokenLogprob,
+    Chat, Completion, Delta, FinishReason, Message, Prompt, Recounted, Task, TokenLogprob,
 };
-use chainference_worker::engine::{Engine, EngineError, EngineOptions, Event, Generate};
+use chainference_worker::engine::{Engine, EngineError, EngineOptions, Event, Generate, Tokenizer};
 use chainference_worker::models::{Hub, ModelSource, ModelStore};
 use serde_json::Value;
 use tokio::runtime::Runtime;
@@ -16,24 +16,39 @@ use tokio_util::sync::CancellationToken;
 
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().expect("a runtime"));
 
-static ENGINE: LazyLock<Engine> = LazyLock::new(start);
+static ENGINE: LazyLock<Served> = LazyLock::new(start);
 
 /// For answers that must be the same to the last bit, drawn by chance as they are: what is computed
 /// beside them changes how the model's numbers are rounded.
-static QUIET: LazyLock<Engine> = LazyLock::new(start);
+static QUIET: LazyLock<Served> = LazyLock::new(start);
 
-fn start() -> Engine {
+/// An engine, and who counts again what it says to have counted.
+pub struct Served {
+    engine: Engine,
+    tokenizer: Tokenizer,
+}
+
+fn start() -> Served {
     start_with(model(), |_| ())
 }
 
 /// An engine of the test's own.
-pub fn start_with(model: PathBuf, change: impl FnOnce(&mut EngineOptions)) -> Engine {
+pub fn start_with(model: PathBuf, change: impl FnOnce(&mut EngineOptions)) -> Served {
     let exe = env!("CARGO_BIN_EXE_chainference-engine");
     let mut options = EngineOptions::new(exe.into(), Vec::new(), model);
     options.queue_max = 64;
     options.context_tokens = NonZeroU32::new(2048);
     change(&mut options);
-    RUNTIME.block_on(Engine::start(options, CancellationToken::new())).expect("started")
+    RUNTIME.block_on(async {
+        let tokenizer = Tokenizer::new(options.clone());
+        let engine = Engine::start(options, CancellationToken::new()).await.expect("started");
+        Served { engine, tokenizer }
+    })
+}
+
+/// What the tokenizer says of these answers to the question.
+pub fn recount(task: &Task, answers: Vec<chainference_protocol::Answered>) -> Option<Recounted> {
+    RUNTIME.block_on(ENGINE.tokenizer.recount(Arc::new(task.clone()), answers))
 }
 
 pub fn model() -> PathBuf {
@@ -102,14 +117,19 @@ pub fn ask_quiet(task: Task) -> Answered {
     ask_engine(&QUIET, task).expect("answered")
 }
 
-pub fn ask_engine(engine: &Engine, task: Task) -> Result<Answered, EngineError> {
+/// Asks, and has every answer counted again.
+pub fn ask_engine(served: &Served, task: Task) -> Result<Answered, EngineError> {
+    let asked = Arc::new(task.clone());
     let request = Generate { task, scope: [7; 32], allowed_tokens: u64::MAX };
     RUNTIME.block_on(async {
-        let mut generation = engine.generate(request).await?;
+        let mut generation = served.engine.generate(request).await?;
         let mut answers: BTreeMap<u32, Answer> = BTreeMap::new();
+        let mut all: BTreeMap<u32, chainference_protocol::Answered> = BTreeMap::new();
         loop {
             match generation.next().await.expect("the stream goes on until its end")? {
                 Event::Delta(delta) => {
+                    let choice = delta.choice;
+                    all.entry(choice).or_insert_with(|| recounted(choice)).push(&delta);
                     let answer = answers.entry(delta.choice).or_default();
                     assert!(answer.reason.is_none(), "nothing follows a finish");
                     answer.add(delta);
@@ -117,6 +137,7 @@ pub fn ask_engine(engine: &Engine, task: Task) -> Result<Answered, EngineError> 
                 Event::Finish { choice, reason, tokens_reasoning, .. } => {
                     let answer = answers.entry(choice).or_default();
                     answer.tokens_reasoning = tokens_reasoning;
+                    all.entry(choice).or_insert_with(|| recounted(choice)).finish = Some(reason);
                     assert!(answer.reason.replace(reason).is_none(), "one finish each");
                 }
                 Event::Embedding { .. } => panic!("an embedding was not asked for"),
@@ -125,11 +146,26 @@ pub fn ask_engine(engine: &Engine, task: Task) -> Result<Answered, EngineError> 
                     assert_eq!(tokens_out, told as u64, "what is billed is what was told");
                     assert!(answers.values().all(|answer| answer.reason.is_some()));
                     let tokens_in = generation.tokens_in();
+                    let all: Vec<_> = all.into_values().collect();
+                    let again = served.tokenizer.recount(asked, all.clone()).await.expect("told");
+                    assert_eq!(again.tokens_in, tokens_in, "the prompt has as many tokens");
+                    for (answer, again) in all.iter().zip(again.answers) {
+                        assert!(
+                            again.is_as_shown,
+                            "{}: {}",
+                            answer.tokens.len(),
+                            answer.said.all()
+                        );
+                    }
                     return Ok(Answered { tokens_in, answers: answers.into_values().collect() });
                 }
             }
         }
     })
+}
+
+fn recounted(choice: u32) -> chainference_protocol::Answered {
+    chainference_protocol::Answered::new(choice)
 }
 
 pub fn refused(task: Task) -> String {

@@ -9,6 +9,7 @@ mod engine;
 mod formats;
 mod infill;
 mod likelihood;
+mod recount;
 mod sampling;
 mod thoughts;
 mod tools;

@@ -47,8 +47,8 @@ fn anthropics_client_gets_messages_whole_and_streamed() {
         counted.as_object_mut().expect("an object").remove(field);
     }
     let counted = send(&market, "count", &counted);
-    assert!(counted["input_tokens"].as_u64() >= Some(billed), "{counted} {usage}");
-    assert_eq!(counted["chainference"]["input_tokens"], "upper_bound", "{counted}");
+    assert_eq!(counted["input_tokens"].as_u64(), Some(billed), "{counted} {usage}");
+    assert_eq!(counted["chainference"]["input_tokens"], "exact", "{counted}");
 }
 
 #[test]

@@ -82,7 +82,7 @@ fn front(model: &Model, mut input: Input, output: &Output, orders: Sender<Order>
             Ok(Some(Request::Cancel { id })) => Some(Order::Cancel(id)),
             Ok(Some(Request::Generate { id, request })) => start(model, output, id, &request),
             // Vectors are no output tokens: there is nothing to allow.
-            Ok(Some(Request::Allow { .. } | Request::Load(_))) => None,
+            Ok(Some(Request::Allow { .. } | Request::Load(_) | Request::Recount { .. })) => None,
             Ok(None) => break,
             Err(error) => {
                 eprintln!("error: {error}");
@@ -139,7 +139,7 @@ fn texts(model: &Model, id: u64, request: &Generate) -> Result<Vec<Text>, CallEr
 }
 
 /// Tokens are taken as they are; a text gets those that the model expects around it.
-fn tokenize(model: &Model, input: &Prompt) -> Result<Vec<LlamaToken>, CallError> {
+pub(super) fn tokenize(model: &Model, input: &Prompt) -> Result<Vec<LlamaToken>, CallError> {
     match input {
         Prompt::Text(text) => Ok(model.llama.vocab().tokenize(text.as_bytes(), true, true)),
         Prompt::Tokens(tokens) => {

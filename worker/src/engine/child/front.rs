@@ -53,8 +53,8 @@ fn order(model: &Model, output: &Output, request: Request) -> Option<Order> {
             output.send(&reply).ok()?;
             order
         }
-        Request::Load(_) => {
-            eprintln!("error: a second model was asked for and ignored");
+        Request::Load(_) | Request::Recount { .. } => {
+            eprintln!("error: what an engine isn't there for was asked, and ignored");
             None
         }
     }
@@ -62,7 +62,7 @@ fn order(model: &Model, output: &Output, request: Request) -> Option<Order> {
 
 /// llama.cpp prints grammars and schemas that it can't read to stderr, and with them what a client
 /// asked: for that moment stderr leads nowhere.
-fn quietly<T>(run: impl FnOnce() -> T) -> T {
+pub(super) fn quietly<T>(run: impl FnOnce() -> T) -> T {
     let silence = || -> io::Result<std::os::fd::OwnedFd> {
         let nowhere = OpenOptions::new().write(true).open("/dev/null")?;
         let stderr = nix::unistd::dup(io::stderr())?;

@@ -13,6 +13,7 @@ mod logprobs;
 mod model;
 mod pipe;
 mod prepare;
+mod recount;
 mod runner;
 mod sampler;
 mod sequence;
@@ -67,6 +68,11 @@ fn run() -> Result<(), ChildError> {
         Ok(model) => model,
         Err(error) => return Ok(output.send(&Reply::LoadFailed { detail: error.to_string() })?),
     };
+    if load.vocabulary_only {
+        crate::chat::log_without_answers();
+        output.send(&Reply::Loaded(model.facts()))?;
+        return recount::serve(model, input, &output);
+    }
     let made = if model.embedding_width.is_some() {
         embedder::context(model, &backend, &load)
     } else {

@@ -39,7 +39,9 @@ pub(super) struct Model {
 
 impl Model {
     pub fn load(backend: &LlamaBackend, load: &Load) -> Result<Self, LoadError> {
-        let mut params = LlamaModelParams::default().with_n_gpu_layers(load.gpu_layers);
+        let mut params = LlamaModelParams::default()
+            .with_n_gpu_layers(load.gpu_layers)
+            .with_vocab_only(load.vocabulary_only);
         if let Some(mmap) = load.tuning.mmap(load.gpu_layers) {
             params = params.with_use_mmap(mmap);
         }

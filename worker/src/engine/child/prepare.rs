@@ -96,7 +96,7 @@ impl Ask {
             prompt: model.tokenize(&prepared.prompt),
             grammar_waits,
             grammar: grammar.map(sampler).transpose()?,
-            preserved: form.preserved_tokens.iter().filter_map(|it| model.token(it)).collect(),
+            preserved: preserved(model, &form),
             form: Some(form),
             echo: None,
         })
@@ -107,15 +107,8 @@ impl Ask {
         completion: &Completion,
         prompt: &Prompt,
     ) -> Result<Self, CallError> {
-        let vocab = model.llama.vocab();
-        let tokens = match &completion.suffix {
-            Some(suffix) => infill(&vocab, prompt, suffix)?,
-            None => tokens(&vocab, prompt, true)?,
-        };
-        let text = match prompt {
-            Prompt::Text(text) => text.clone(),
-            Prompt::Tokens(_) => text(&vocab, &tokens),
-        };
+        let tokens = completion_tokens(model, completion, prompt)?;
+        let text = prompt_text(model, prompt, &tokens);
         let grammar = completion.decoding.grammar.as_ref().map(|text| Grammar {
             text: text.clone(),
             start: GrammarStart::Answer,
@@ -153,9 +146,6 @@ impl Ask {
     ) -> Result<Sequence, CallError> {
         let room = (model.context_tokens as usize).saturating_sub(self.prompt.len());
         let asked = decoding.max_tokens.map_or(usize::MAX, |max| max as usize);
-        let reader = self.form.as_ref().map(Form::reader).transpose()?;
-        let mut stops = decoding.stop.clone();
-        stops.extend(self.form.iter().flat_map(|form| form.stops.iter().cloned()));
         let echo = |text: &String| Echo {
             text: text.clone(),
             prompt: self.prompt.clone(),
@@ -164,7 +154,7 @@ impl Ask {
         Ok(Sequence {
             choice: index,
             sampler: Sampler::new(decoding, choice, &self.prompt, self.grammar.clone(), model),
-            text: AnswerText::new(stops, reader),
+            text: answer_text(self.form.as_ref(), decoding)?,
             tokens_left: room.min(asked),
             logprobs: decoding.logprobs,
             thinking: self.form.as_ref().map_or_else(Thinking::default, Form::thinking),
@@ -173,6 +163,43 @@ impl Ask {
             echo: self.echo.as_ref().map(echo),
             tokens_reasoning: 0,
         })
+    }
+}
+
+/// The special tokens whose text is read.
+pub(super) fn preserved(model: &Model, form: &Form) -> Vec<LlamaToken> {
+    form.preserved_tokens.iter().filter_map(|it| model.token(it)).collect()
+}
+
+/// What makes an answer's text of its tokens' bytes.
+pub(super) fn answer_text(
+    form: Option<&Form>,
+    decoding: &Decoding,
+) -> Result<AnswerText, CallError> {
+    let reader = form.map(Form::reader).transpose()?;
+    let mut stops = decoding.stop.clone();
+    stops.extend(form.iter().flat_map(|form| form.stops.iter().cloned()));
+    Ok(AnswerText::new(stops, reader))
+}
+
+/// A prompt of a completion, as the model reads it.
+pub(super) fn completion_tokens(
+    model: &Model,
+    completion: &Completion,
+    prompt: &Prompt,
+) -> Result<Vec<LlamaToken>, CallError> {
+    let vocab = model.llama.vocab();
+    match &completion.suffix {
+        Some(suffix) => infill(&vocab, prompt, suffix),
+        None => tokens(&vocab, prompt, true),
+    }
+}
+
+/// A prompt as an echo shows it; `tokens` are those of it.
+pub(super) fn prompt_text(model: &Model, prompt: &Prompt, tokens: &[LlamaToken]) -> String {
+    match prompt {
+        Prompt::Text(text) => text.clone(),
+        Prompt::Tokens(_) => text(&model.llama.vocab(), tokens),
     }
 }
 
