@@ -13,6 +13,8 @@ else
   localnet_target=$root/localnet/target
 fi
 target=${CARGO_TARGET_DIR:-$root/target}
+# Where the tests look for it.
+client_target=$target/async-openai
 
 # rustup's own place first: a shell that has just installed it doesn't have it, and a distribution's Rust may be older.
 export PATH="${CARGO_HOME:-$HOME/.cargo}/bin:$PATH:$cache/tools/bin"

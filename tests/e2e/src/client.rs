@@ -1,4 +1,5 @@
-//! The clients that people use: curl, OpenAI's own for Python and Node, Anthropic's for Python, LangChain, and llm.
+//! The clients that people use: curl, OpenAI's own for Python and Node, async-openai, Anthropic's for Python, LangChain,
+//! and llm.
 
 use std::{
     path::{Path, PathBuf},
@@ -7,7 +8,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::{MODEL, cache, market::Place};
+use crate::{MODEL, binary, cache, market::Place};
 
 /// The quickstart's model knows the answer, "The capital of France is Paris.", at temperature 0.
 pub const QUESTION: &str = "What is the capital of France? Answer in one short sentence.";
@@ -100,6 +101,8 @@ pub fn chat(prompt: &str, more: Value) -> Value {
 pub enum Sdk {
     Python,
     Node,
+    /// async-openai.
+    Rust,
     Anthropic,
     LangChain,
 }
@@ -131,6 +134,7 @@ pub fn sdk_command(place: &Place, sdk: Sdk, what: &str, body: &Value) -> Command
             command.arg(scripts.join("langchain_client.py"));
             command
         }
+        Sdk::Rust => Command::new(built("async-openai/release/chainference-async-openai-client")),
         Sdk::Node => {
             let mut command = Command::new("node");
             command.arg(scripts.join("openai_client.mjs")).arg(installed("node-"));
@@ -145,6 +149,14 @@ pub fn sdk_command(place: &Place, sdk: Sdk, what: &str, body: &Value) -> Command
         .env("ANTHROPIC_API_KEY", place.key());
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
+}
+
+/// What scripts/setup-test has built beside us.
+fn built(path: &str) -> PathBuf {
+    let release = binary("chainference");
+    let built = release.ancestors().nth(2).expect("…/release/chainference").join(path);
+    assert!(built.exists(), "{} is not built: run scripts/setup-test", built.display());
+    built
 }
 
 /// The newest client of that kind that scripts/setup-test has installed.

@@ -64,6 +64,8 @@ fn official_clients_get_embeddings() {
         assert_eq!(short.len(), 64, "{client:?}");
         assert!((product(&short, &short) - 1.0).abs() < 1e-3, "{client:?}: normalised again");
     }
+    let typed = sdk(&market, Sdk::Rust, "embed", &body(json!({})));
+    assert_eq!((vector(&typed, 2).len(), &typed["data"][2]["index"]), (384, &json!(2)), "{typed}");
     let refused = body(json!({"dimensions": 9_999}));
     let refused = post_to(&market, "/embeddings", &market.key(), &refused.to_string());
     assert_eq!(

@@ -21,6 +21,7 @@ mod recounts;
 mod recovery;
 mod responses;
 mod rpc;
+mod rust_client;
 mod schemas;
 mod sockets;
 mod succession;
