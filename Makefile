@@ -22,7 +22,7 @@ soak: ## 2,000,000 random instructions against the program's model, on all cores
 fuzz: ## bytes that strangers send, 10 minutes for each of four kinds (SECONDS=n for more or fewer, TARGETS= for some)
 	@scripts/fuzz $(or $(SECONDS),600) $(TARGETS)
 
-crashes: build ## kill the gateway at each stored step, 20 times each (SEEDS=n for more or fewer, FIRST=n to go on; hours)
+crashes: build ## kill the gateway at each stored step, 20 times each (SEEDS=n for more or fewer, FIRST=n to go on; an hour)
 	@. scripts/env.sh && CHAINFERENCE_CRASH_SEEDS=$${SEEDS:-20} CHAINFERENCE_CRASH_FIRST_SEED=$${FIRST:-0} cargo test --release --locked --workspace --test e2e -- \
 		--nocapture gateway_killed_at_any_stored_step
 

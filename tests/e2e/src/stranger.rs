@@ -98,17 +98,18 @@ impl<'a> Stranger<'a> {
         let is_over = |job: &Value| {
             ["settled", "closed", "failed"].contains(&job["status"].as_str().unwrap_or_default())
         };
-        let jobs = eventually("every job has ended", within_s, || {
-            let jobs = self.place.jobs();
+        // Accounts are closed at any moment: what was read between two looks at the same jobs belongs together.
+        let (jobs, after) = eventually("every job has ended", within_s, || {
+            let (jobs, purse) = (self.place.jobs(), self.purse());
             let live = block_on(self.market.chain().jobs_of_vault(&self.vault())).ok()?;
             let settled = jobs.iter().filter(|job| job["status"] == "settled").count();
-            (jobs.iter().all(is_over) && live.len() == settled).then_some(jobs)
+            let is_still = live.len() == settled && self.place.jobs() == jobs;
+            (jobs.iter().all(is_over) && is_still).then_some((jobs, purse))
         });
         let sum = |name: &str, is_in: &dyn Fn(&Value) -> bool| -> u64 {
             let amount = |job: &Value| job[name].as_u64().expect("lamports");
             jobs.iter().filter(|job| is_in(job)).map(amount).sum()
         };
-        let after = self.purse();
         let all = |_: &Value| true;
         assert_eq!(after.reserved, 0, "{jobs:?}");
         assert_eq!(before.vault - after.vault, sum("paid", &all), "paid: {jobs:?}");
