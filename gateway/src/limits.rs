@@ -89,6 +89,12 @@ pub const VOUCH_TOKENS: u64 = 32;
 /// … or this long after the last one, whichever is first.
 pub const VOUCH_INTERVAL: Duration = Duration::from_millis(250);
 
+/// Pieces of an answer that follow each other within this are told before vouchers for them are made.
+pub const PIECES_GAP: Duration = Duration::from_millis(2);
+
+/// A worker whose answer has ended but not its stream loses the connection after this.
+pub const HEAR_OUT_DEADLINE: Duration = Duration::from_millis(250);
+
 /// At shutdown, what the jobs of the last calls get to settle.
 pub const SETTLE_DEADLINE: Duration = Duration::from_secs(15);
 
@@ -179,6 +185,10 @@ pub const SESSION_CALLS: u64 = 32;
 pub const READY_PER_WORKER_MAX: usize = 24;
 /// Jobs that wait for calls hold at most one part in so many of what is free.
 pub const AHEAD_SHARE: u64 = 4;
+/// Jobs for the next calls are made when none has come for this long …
+pub const LULL: Duration = Duration::from_millis(100);
+/// … or after this, however many come.
+pub const LULL_MAX: Duration = Duration::from_millis(500);
 /// How often the pool is looked after, though nothing happens.
 pub const AHEAD_INTERVAL: Duration = Duration::from_millis(500);
 /// How often the chain is asked whether jobs that wait are still there.

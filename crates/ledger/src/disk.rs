@@ -10,7 +10,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
 use sqlx::SqlitePool;
@@ -20,16 +20,6 @@ use tokio::{sync::Mutex, task::spawn_blocking, time::sleep};
 const TIDY_EVERY: Duration = Duration::from_secs(1);
 /// A log of this size is moved whole, with the writers waiting, so that it begins anew.
 const LOG_BYTES_MAX: u64 = 64 * 1024 * 1024;
-
-/// Longer than a file system's clock takes to move on, and a commit from its last byte to its being seen.
-const COARSE: Duration = Duration::from_millis(50);
-
-/// The ledger's log as it was at some time: while it looks the same, nothing was written, by whichever process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stamp {
-    written: SystemTime,
-    bytes: u64,
-}
 
 /// Cheap to clone.
 #[derive(Clone, Debug)]
@@ -88,15 +78,6 @@ impl Disk {
             )
         };
         if is_broken { Err(lost()) } else { Ok(()) }
-    }
-
-    /// What the log looks like, where that tells whether something is written to it from now on. A file's time is coarse:
-    /// of a log that was written to a moment ago it tells nothing.
-    pub fn stamp(&self) -> Option<Stamp> {
-        let log = self.0.log.metadata().ok()?;
-        let written = log.modified().ok()?;
-        let is_settled = written.elapsed().is_ok_and(|since| since > COARSE);
-        is_settled.then_some(Stamp { written, bytes: log.len() })
     }
 
     /// Moves the log into the database now and then, as long as `beside` is open.

@@ -1,8 +1,10 @@
 //! What the ledgers of gateway and worker stand on: SQLite whose commits don't flush, and the flushes.
 
 mod disk;
+mod writer;
 
-pub use disk::{Disk, Stamp};
+pub use disk::Disk;
+pub use writer::Writer;
 
 use std::{path::Path, time::Duration};
 

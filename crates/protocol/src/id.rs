@@ -5,14 +5,16 @@ use std::{fmt, str::FromStr};
 use serde_with::{DeserializeFromStr, SerializeDisplay};
 
 macro_rules! base58_bytes {
-    ($(#[$doc:meta])* $name:ident, $len:literal, $what:literal) => {
+    ($(#[$doc:meta])* $name:ident, $len:literal, $what:literal, $text_max:literal, $encode:ident, $decode:ident) => {
         $(#[$doc])*
         #[derive(Clone, Copy, PartialEq, Eq, Hash, SerializeDisplay, DeserializeFromStr)]
         pub struct $name(pub [u8; $len]);
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&bs58::encode(self.0).into_string())
+                let mut text = [0; $text_max];
+                let length = usize::from(five8::$encode(&self.0, &mut text));
+                f.write_str(std::str::from_utf8(&text[..length]).map_err(|_| fmt::Error)?)
             }
         }
 
@@ -27,9 +29,9 @@ macro_rules! base58_bytes {
 
             fn from_str(text: &str) -> Result<Self, InvalidId> {
                 let mut bytes = [0; $len];
-                match bs58::decode(text).onto(&mut bytes[..]) {
-                    Ok($len) => Ok(Self(bytes)),
-                    _ => Err(InvalidId { what: $what, bytes: $len }),
+                match five8::$decode(text, &mut bytes) {
+                    Ok(()) => Ok(Self(bytes)),
+                    Err(_) => Err(InvalidId { what: $what, bytes: $len }),
                 }
             }
         }
@@ -38,11 +40,11 @@ macro_rules! base58_bytes {
 
 base58_bytes!(
     /// A public key or the address of an account.
-    Address, 32, "an address"
+    Address, 32, "an address", 44, encode_32, decode_32
 );
 base58_bytes!(
     /// An Ed25519 signature.
-    Signature, 64, "a signature"
+    Signature, 64, "a signature", 88, encode_64, decode_64
 );
 
 /// Text that is no address or signature.
@@ -59,10 +61,14 @@ mod tests {
 
     #[test]
     fn text_that_is_no_address_is_refused() {
-        for text in ["", "0", "abc", &Signature([1; 64]).to_string()] {
+        let long = "z".repeat(1_000);
+        for text in ["", "0", "abc", "é", &long, &Signature([1; 64]).to_string()] {
             assert!(text.parse::<Address>().is_err(), "{text}");
         }
         let address = Address([9; 32]);
         assert_eq!(address.to_string().parse(), Ok(address));
+        for bytes in [[0; 64], [255; 64]] {
+            assert_eq!(Signature(bytes).to_string().parse(), Ok(Signature(bytes)));
+        }
     }
 }

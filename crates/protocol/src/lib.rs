@@ -28,7 +28,7 @@ pub use recount::{Answered, Recounted, RecountedAnswer, Shown, ShownCall};
 #[cfg(any(test, fuzzing))]
 pub use seal::fuzzing;
 pub use seal::{
-    FrameOpener, FrameSealer, SealError, SealedCall, WorkerPublic, WorkerSecret, open_call,
-    seal_call,
+    Envelope, FrameOpener, FrameSealer, SealError, SealedCall, WorkerPublic, WorkerSecret,
+    open_call, seal_call,
 };
 pub use voucher::{SessionKey, SignedVoucher, verify};

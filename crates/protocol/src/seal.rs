@@ -91,31 +91,43 @@ pub enum SealError {
     Content,
 }
 
+/// The part of a seal that can be made before there is a call: a fresh key, agreed upon with a worker's.
+pub struct Envelope {
+    enc: <Kem as hpke::Kem>::EncappedKey,
+    context: hpke::aead::AeadCtxS<Cipher, Kdf, Kem>,
+}
+
+impl Envelope {
+    /// # Errors
+    /// [`SealError::WorkerKey`]
+    pub fn to(worker: &WorkerPublic, rng: &mut impl CryptoRng) -> Result<Self, SealError> {
+        let to = <Kem as hpke::Kem>::PublicKey::from_bytes(&worker.0);
+        let to = to.map_err(|_| SealError::WorkerKey)?;
+        let (enc, context) =
+            hpke::setup_sender(&OpModeS::Base, &to, INFO, rng).map_err(|_| SealError::WorkerKey)?;
+        Ok(Self { enc, context })
+    }
+}
+
 /// Seals a request to a worker. The opener reads the frames that come back.
 pub fn seal_call(
-    to: &WorkerPublic,
+    envelope: Envelope,
     session_key: &SessionKey,
     job: Address,
     call: u32,
     request: &CallRequest,
-    rng: &mut impl CryptoRng,
 ) -> Result<(SealedCall, FrameOpener), SealError> {
     let plaintext = serde_json::to_vec(request).map_err(|_| SealError::Content)?;
-    seal_plaintext(to, session_key, (job, call), plaintext, rng)
+    seal_plaintext(envelope, session_key, (job, call), plaintext)
 }
 
 /// Seals the bytes of a request.
 fn seal_plaintext(
-    to: &WorkerPublic,
+    Envelope { enc, mut context }: Envelope,
     session_key: &SessionKey,
     (job, call): (Address, u32),
     plaintext: Vec<u8>,
-    rng: &mut impl CryptoRng,
 ) -> Result<(SealedCall, FrameOpener), SealError> {
-    let to = <Kem as hpke::Kem>::PublicKey::from_bytes(&to.0).map_err(|_| SealError::WorkerKey)?;
-    let (enc, mut context) =
-        hpke::setup_sender::<Cipher, Kdf, Kem, _>(&OpModeS::Base, &to, INFO, rng)
-            .map_err(|_| SealError::WorkerKey)?;
     let aad = associated_data(job, call);
     let body = context.seal(&pad(plaintext), &aad).map_err(|_| SealError::Seal)?;
     let mut frame_key = Zeroizing::new([0; 32]);

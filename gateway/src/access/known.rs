@@ -1,4 +1,4 @@
-//! Keys that were looked up a moment ago. One counts again only while nothing was written to the ledger since, by whichever
+//! Keys that were looked up a moment ago. One counts again only while no key was made or revoked since, by whichever
 //! process, and for a short time at most: so a key that is revoked opens nothing from then on.
 
 use std::{
@@ -10,10 +10,12 @@ use std::{
 use tokio::time::Instant;
 
 use super::Caller;
-use crate::ledger::Stamp;
+use crate::ledger::KeysMark;
 
-/// Bounds what a change could be missed for that left the stamp as it was.
-const KNOWN_FOR: Duration = Duration::from_millis(250);
+/// Bounds what a change could be missed for that left no mark: one by hand, or of a process that died over it.
+const KNOWN_FOR: Duration = Duration::from_secs(10);
+/// Signed tokens come and go: what counts no more is thrown out when there are more than this.
+const KNOWN_MAX: usize = 1_024;
 
 /// By the hash of their secrets; only good keys come in, so that strangers can't fill it.
 #[derive(Clone, Default)]
@@ -21,21 +23,30 @@ pub(super) struct Known(Arc<Mutex<HashMap<String, Entry>>>);
 
 struct Entry {
     caller: Caller,
-    stamp: Stamp,
+    mark: KeysMark,
     since: Instant,
 }
 
+impl Entry {
+    fn holds(&self, mark: KeysMark) -> bool {
+        self.mark == mark && self.since.elapsed() < KNOWN_FOR
+    }
+}
+
 impl Known {
-    pub fn get(&self, hash: &str, stamp: Stamp) -> Option<Caller> {
+    pub fn get(&self, hash: &str, mark: KeysMark) -> Option<Caller> {
         let all = self.lock();
         let entry = all.get(hash)?;
-        let holds = entry.stamp == stamp && entry.since.elapsed() < KNOWN_FOR;
-        holds.then(|| entry.caller.clone())
+        entry.holds(mark).then(|| entry.caller.clone())
     }
 
-    /// `stamp` was taken before the key was looked up.
-    pub fn put(&self, hash: String, caller: Caller, stamp: Stamp) {
-        self.lock().insert(hash, Entry { caller, stamp, since: Instant::now() });
+    /// `mark` was taken before the key was looked up.
+    pub fn put(&self, hash: String, caller: Caller, mark: KeysMark) {
+        let mut all = self.lock();
+        if all.len() >= KNOWN_MAX {
+            all.retain(|_, entry| entry.holds(mark));
+        }
+        all.insert(hash, Entry { caller, mark, since: Instant::now() });
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Entry>> {

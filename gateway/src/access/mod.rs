@@ -77,9 +77,9 @@ impl Access {
         };
         let hash = keys::hash(presented);
         let now_ms = now_unix_ms();
-        let stamp = self.ledger.stamp();
-        if let Some(stamp) = stamp
-            && let Some(caller) = self.known.get(&hash, stamp)
+        let mark = self.ledger.keys_mark();
+        if let Some(mark) = mark
+            && let Some(caller) = self.known.get(&hash, mark)
             && !has_expired(&caller.holder.key, now_ms)
         {
             return Ok(caller);
@@ -98,8 +98,8 @@ impl Access {
         }
         self.ledger.note_use(&key, now_ms).await?;
         let caller = self.caller(key);
-        if let Some(stamp) = stamp {
-            self.known.put(hash, caller.clone(), stamp);
+        if let Some(mark) = mark {
+            self.known.put(hash, caller.clone(), mark);
         }
         Ok(caller)
     }

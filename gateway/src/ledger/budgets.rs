@@ -4,11 +4,13 @@
 
 use chainference_market::Lamports;
 use serde::Serialize;
-use sqlx::{Sqlite, Transaction};
+use sqlx::{Connection, Sqlite, Transaction, query::Query, sqlite::SqliteArguments};
 use thiserror::Error;
 use time::OffsetDateTime;
 
 use super::{Ledger, LedgerError, to_sql};
+
+type Statement<'q> = Query<'q, Sqlite, SqliteArguments>;
 
 const DAY_MS: i64 = 86_400_000;
 
@@ -115,9 +117,29 @@ pub struct NewCall<'a> {
     /// The model's id in the market.
     pub model: &'a str,
     pub streamed: bool,
+    /// The job that it uses, where that is known.
+    pub job: Option<&'a str>,
     /// The most that it may cost.
     pub reserve: Lamports,
 }
+
+macro_rules! insert_call {
+    () => {
+        "INSERT INTO calls (id, key_id, model, streamed, status, job, started_at, reserved)
+         VALUES (?, ?, ?, ?, 'running', ?, ?, ?)"
+    };
+}
+
+/// A call of a key without budgets.
+const BEGIN_UNBOUNDED: &str = concat!(
+    "BEGIN IMMEDIATE; ",
+    insert_call!(),
+    "; INSERT INTO spend (key_id, span, began, reserved)
+       VALUES (?, ?, ?, ?), (?, ?, ?, ?), (?, ?, ?, ?)
+       ON CONFLICT (key_id, span, began)
+       DO UPDATE SET reserved = spend.reserved + excluded.reserved;
+     COMMIT"
+);
 
 impl Ledger {
     /// Records a call and reserves its greatest cost, in one commit.
@@ -130,19 +152,24 @@ impl Ledger {
         budgets: &Budgets,
         now_ms: i64,
     ) -> Result<(), ReserveError> {
-        let mut all = self.writer.begin().await?;
-        sqlx::query(
-            "INSERT INTO calls (id, key_id, model, streamed, status, started_at, reserved)
-             VALUES (?, ?, ?, ?, 'running', ?, ?)",
-        )
-        .bind(call.id)
-        .bind(call.key_id)
-        .bind(call.model)
-        .bind(call.streamed)
-        .bind(now_ms)
-        .bind(to_sql(call.reserve.0)?)
-        .execute(&mut *all)
-        .await?;
+        let amount = to_sql(call.reserve.0)?;
+        let insert = |query: Statement<'static>| {
+            let query = query.bind(call.id.to_owned()).bind(call.key_id.to_owned());
+            let query = query.bind(call.model.to_owned()).bind(call.streamed);
+            query.bind(call.job.map(str::to_owned)).bind(now_ms).bind(amount)
+        };
+        if !budgets.is_some() {
+            let mut both = insert(sqlx::query(BEGIN_UNBOUNDED));
+            for span in Span::ALL {
+                both = both.bind(call.key_id.to_owned()).bind(span.name());
+                both = both.bind(span.began_ms(now_ms)).bind(amount);
+            }
+            self.writer.at_once(both).await?;
+            return Ok(());
+        }
+        let mut writer = self.writer.lock().await;
+        let mut all = writer.begin().await?;
+        insert(sqlx::query(insert_call!())).execute(&mut *all).await?;
         reserve(&mut all, call.key_id, budgets, call.reserve, now_ms).await?;
         all.commit().await?;
         Ok(())
@@ -158,7 +185,8 @@ impl Ledger {
         budgets: &Budgets,
         more: Lamports,
     ) -> Result<(), ReserveError> {
-        let mut all = self.writer.begin().await?;
+        let mut writer = self.writer.lock().await;
+        let mut all = writer.begin().await?;
         let found: Option<(String, i64)> = sqlx::query_as(
             "UPDATE calls SET reserved = reserved + ? WHERE id = ? AND status = 'running'
              RETURNING key_id, started_at",
@@ -214,28 +242,6 @@ async fn reserve(
         Some(span) => Err(used_up(span)),
         None => Ok(()),
     }
-}
-
-/// What was reserved is free again, and what was spent is spent, in each span that the call began in.
-pub(super) async fn release(
-    all: &mut Transaction<'_, Sqlite>,
-    key_id: &str,
-    reserved: i64,
-    cost: Lamports,
-    started_ms: i64,
-) -> Result<(), LedgerError> {
-    let mut query = sqlx::query(
-        "INSERT INTO spend (key_id, span, began, spent, reserved)
-         VALUES (?, ?, ?, ?, 0), (?, ?, ?, ?, 0), (?, ?, ?, ?, 0)
-         ON CONFLICT (key_id, span, began)
-         DO UPDATE SET spent = spend.spent + excluded.spent, reserved = spend.reserved - ?",
-    );
-    let spent = to_sql(cost.0)?;
-    for span in Span::ALL {
-        query = query.bind(key_id).bind(span.name()).bind(span.began_ms(started_ms)).bind(spent);
-    }
-    query.bind(reserved).execute(&mut **all).await?;
-    Ok(())
 }
 
 #[cfg(test)]

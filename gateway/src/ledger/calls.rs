@@ -2,13 +2,19 @@
 
 use chainference_market::{Lamports, Totals};
 
-use super::{Ledger, LedgerError, budgets, to_sql};
+use sqlx::{Execute, QueryBuilder};
+
+use super::{Ledger, LedgerError, Span, StoredReceipt, receipts, to_sql};
 
 /// How a call ended.
 #[derive(Clone, Debug)]
 pub struct CallEnd {
     /// `completed`, `failed`, or `abandoned` where the client left.
     pub status: &'static str,
+    /// The job that paid for it, where it came to one …
+    pub job: Option<String>,
+    /// … and what that job's worker has signed of it.
+    pub receipts: Vec<StoredReceipt>,
     pub tokens_in: u64,
     pub tokens_out: u64,
     /// What all its jobs owe for it.
@@ -31,7 +37,13 @@ impl CallEnd {
 
     fn new(status: &'static str, owed: Totals, error: Option<String>) -> Self {
         let Totals { tokens_in, tokens_out } = owed;
-        Self { status, tokens_in, tokens_out, cost: Lamports::ZERO, error }
+        let (job, receipts, cost) = (None, Vec::new(), Lamports::ZERO);
+        Self { status, job, receipts, tokens_in, tokens_out, cost, error }
+    }
+
+    pub fn on(mut self, job: String, receipts: Vec<StoredReceipt>) -> Self {
+        (self.job, self.receipts) = (Some(job), receipts);
+        self
     }
 
     pub fn costing(mut self, cost: Lamports) -> Self {
@@ -44,6 +56,19 @@ impl CallEnd {
     }
 }
 
+/// Both only of a call that still runs.
+const END: &str = "BEGIN IMMEDIATE;
+    INSERT INTO spend (key_id, span, began, spent, reserved)
+    SELECT calls.key_id, spans.span, spans.began, ?, 0
+    FROM calls, (SELECT ? AS span, ? AS began UNION ALL SELECT ?, ? UNION ALL SELECT ?, ?) AS spans
+    WHERE calls.id = ? AND calls.status = 'running'
+    ON CONFLICT (key_id, span, began)
+    DO UPDATE SET spent = spend.spent + excluded.spent,
+                  reserved = spend.reserved - (SELECT reserved FROM calls WHERE id = ?);
+    UPDATE calls SET status = ?, job = COALESCE(?, job), tokens_in = ?, tokens_out = ?, cost = ?,
+                     error = ?, reserved = 0, ended_at = ?
+    WHERE id = ? AND status = 'running'";
+
 impl Ledger {
     /// The job that a running call uses now.
     ///
@@ -53,48 +78,45 @@ impl Ledger {
         sqlx::query("UPDATE calls SET job = ? WHERE id = ? AND status = 'running'")
             .bind(job)
             .bind(id)
-            .execute(&self.writer)
+            .execute(&mut *self.writer.lock().await)
             .await?;
         Ok(())
     }
 
-    /// Records how a call ended, and turns what was reserved for it into what it cost. Its first
-    /// end counts.
+    /// Records how a call that began at `started_ms` ended, and turns what was reserved for it into what it cost, in each
+    /// span that it began in. Its first end counts.
     ///
     /// # Errors
     /// [`LedgerError`]
     pub async fn end_call(
         &self,
         id: &str,
-        job: Option<&str>,
         end: &CallEnd,
+        started_ms: i64,
         now_ms: i64,
     ) -> Result<(), LedgerError> {
-        let mut all = self.writer.begin().await?;
-        let ended: Option<(String, i64, i64)> = sqlx::query_as(
-            "UPDATE calls SET status = ?, job = COALESCE(?, job), tokens_in = ?, tokens_out = ?, cost = ?,
-                              error = ?, ended_at = ?
-             WHERE id = ? AND status = 'running'
-             RETURNING key_id, reserved, started_at",
-        )
-        .bind(end.status)
-        .bind(job)
-        .bind(to_sql(end.tokens_in)?)
-        .bind(to_sql(end.tokens_out)?)
-        .bind(to_sql(end.cost.0)?)
-        .bind(&end.error)
-        .bind(now_ms)
-        .bind(id)
-        .fetch_optional(&mut *all)
-        .await?;
-        if let Some((key_id, reserved, started_ms)) = ended {
-            budgets::release(&mut all, &key_id, reserved, end.cost, started_ms).await?;
-            sqlx::query("UPDATE calls SET reserved = 0 WHERE id = ?")
-                .bind(id)
-                .execute(&mut *all)
-                .await?;
+        let cost = to_sql(end.cost.0)?;
+        let mut both = sqlx::query(END).bind(cost);
+        for span in Span::ALL {
+            both = both.bind(span.name()).bind(span.began_ms(started_ms));
         }
-        all.commit().await?;
+        let mut both = both
+            .bind(id)
+            .bind(id)
+            .bind(end.status)
+            .bind(&end.job)
+            .bind(to_sql(end.tokens_in)?)
+            .bind(to_sql(end.tokens_out)?)
+            .bind(cost)
+            .bind(&end.error)
+            .bind(now_ms)
+            .bind(id);
+        let values = both.take_arguments().map_err(sqlx::Error::Encode)?.unwrap_or_default();
+        let mut all = QueryBuilder::with_arguments(END, values);
+        if let Some(job) = end.job.as_deref().filter(|_| !end.receipts.is_empty()) {
+            receipts::push(all.push("; "), job, id, &end.receipts, now_ms)?;
+        }
+        self.writer.at_once(all.push("; COMMIT").build()).await?;
         Ok(())
     }
 
@@ -104,11 +126,11 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError`]
     pub async fn fail_running_calls(&self, now_ms: i64) -> Result<u64, LedgerError> {
-        let running: Vec<String> =
-            sqlx::query_scalar("SELECT id FROM calls WHERE status = 'running' ORDER BY id")
+        let running: Vec<(String, i64)> =
+            sqlx::query_as("SELECT id, started_at FROM calls WHERE status = 'running' ORDER BY id")
                 .fetch_all(&self.pool)
                 .await?;
-        for call in &running {
+        for (call, started_ms) in &running {
             let mut totals = Totals::ZERO;
             let mut cost = Lamports::ZERO;
             for (job, prices) in self.jobs_of_call(call).await? {
@@ -122,7 +144,7 @@ impl Ledger {
                 cost = cost.plus(more).map_err(beyond)?;
             }
             let end = CallEnd::failed(totals, "the gateway stopped".to_owned()).costing(cost);
-            self.end_call(call, None, &end, now_ms).await?;
+            self.end_call(call, &end, *started_ms, now_ms).await?;
         }
         Ok(running.len() as u64)
     }

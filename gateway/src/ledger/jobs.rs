@@ -5,6 +5,8 @@ use std::fmt;
 use chainference_market::{Lamports, Prices};
 use serde::Serialize;
 
+use sqlx::Connection;
+
 use super::{
     Ledger, LedgerError,
     entries::{PAID, REFUNDED, RENT_BACK, RENT_LENT, STAKED, UNSEEN, move_job, move_more},
@@ -139,7 +141,7 @@ impl Ledger {
         .bind(job.mode)
         .bind(now_ms)
         .bind(now_ms)
-        .execute(&self.writer)
+        .execute(&mut *self.writer.lock().await)
         .await?;
         Ok(())
     }
@@ -149,7 +151,8 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError::Transition`], unless it was submitted.
     pub async fn lock_job(&self, job: &str, rent: Lamports, now: i64) -> Result<(), LedgerError> {
-        let mut all = self.writer.begin().await?;
+        let mut writer = self.writer.lock().await;
+        let mut all = writer.begin().await?;
         let done = sqlx::query(
             "UPDATE jobs SET status = 'locked', rent = ?, updated_at = ?
              WHERE id = ? AND status IN ('submitted', 'locked')",
@@ -183,7 +186,7 @@ impl Ledger {
         .bind(now_ms)
         .bind(now_ms)
         .bind(job)
-        .execute(&self.writer)
+        .execute(&mut *self.writer.lock().await)
         .await?;
         expect_one(done.rows_affected(), job, "ended")
     }
@@ -199,7 +202,8 @@ impl Ledger {
         refund: Lamports,
         now_ms: i64,
     ) -> Result<(), LedgerError> {
-        let mut all = self.writer.begin().await?;
+        let mut writer = self.writer.lock().await;
+        let mut all = writer.begin().await?;
         let done = sqlx::query(
             "UPDATE jobs SET status = 'settled', paid = ?, refund = ?, updated_at = ?
              WHERE id = ? AND status IN ('submitted', 'locked', 'ended')",
@@ -221,7 +225,8 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError::Transition`], where it never was on chain, or is closed already.
     pub async fn close_job(&self, job: &str, now_ms: i64) -> Result<(), LedgerError> {
-        let mut all = self.writer.begin().await?;
+        let mut writer = self.writer.lock().await;
+        let mut all = writer.begin().await?;
         let unseen = sqlx::query(
             "UPDATE jobs SET status = 'closed', updated_at = ?
              WHERE id = ? AND status IN ('submitted', 'locked', 'ended')",
@@ -260,7 +265,7 @@ impl Ledger {
         .bind(error)
         .bind(now_ms)
         .bind(job)
-        .execute(&self.writer)
+        .execute(&mut *self.writer.lock().await)
         .await?;
         expect_one(done.rows_affected(), job, "failed")
     }
@@ -275,7 +280,8 @@ impl Ledger {
         stake: Lamports,
         now_ms: i64,
     ) -> Result<(), LedgerError> {
-        let mut all = self.writer.begin().await?;
+        let mut writer = self.writer.lock().await;
+        let mut all = writer.begin().await?;
         // Written first, so that nothing changes between the look and the booking.
         let changed = sqlx::query("UPDATE jobs SET updated_at = ? WHERE id = ? AND stake < ?")
             .bind(now_ms)
@@ -304,7 +310,7 @@ impl Ledger {
         sqlx::query("UPDATE jobs SET error = ? WHERE id = ?")
             .bind(error)
             .bind(job)
-            .execute(&self.writer)
+            .execute(&mut *self.writer.lock().await)
             .await?;
         Ok(())
     }

@@ -1,5 +1,11 @@
 //! API keys: their hashes, what each may do, and until when.
 
+use std::{
+    fs::OpenOptions,
+    io::Write,
+    path::{Path, PathBuf},
+};
+
 use serde::Serialize;
 use sqlx::{Row, sqlite::SqliteRow};
 
@@ -59,7 +65,31 @@ pub struct StoredSecret {
     pub hint: String,
 }
 
+/// How often keys were made or revoked, by whichever process: a file beside the ledger grows by a byte each time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeysMark(u64);
+
+/// That file.
+pub(super) fn keys_mark(ledger: &Path) -> PathBuf {
+    let mut name = ledger.as_os_str().to_owned();
+    name.push("-keys");
+    name.into()
+}
+
 impl Ledger {
+    /// `None` where it can't be told: then keys may have changed.
+    pub(crate) fn keys_mark(&self) -> Option<KeysMark> {
+        keys_mark(&self.path).metadata().ok().map(|file| KeysMark(file.len()))
+    }
+
+    /// After the change: what was looked up before it counts no more.
+    fn mark_keys(&self) -> Result<(), LedgerError> {
+        let path = keys_mark(&self.path);
+        let marked = OpenOptions::new().append(true).open(&path);
+        let marked = marked.and_then(|mut file| file.write_all(b"."));
+        marked.map_err(|source| LedgerError::File { path, source })
+    }
+
     /// # Errors
     /// [`LedgerError`]
     pub(crate) async fn insert_key(
@@ -90,8 +120,9 @@ impl Ledger {
         .bind(key.mode.map(|mode| mode.to_string()))
         .bind(now_ms)
         .bind(key.expires_unix_ms)
-        .execute(&self.writer)
+        .execute(&mut *self.writer.lock().await)
         .await?;
+        self.mark_keys()?;
         self.flush().await
     }
 
@@ -113,9 +144,9 @@ impl Ledger {
         .bind(&secret.sha256)
         .bind(&secret.hint)
         .bind(now_ms)
-        .execute(&self.writer)
+        .execute(&mut *self.writer.lock().await)
         .await?;
-        Ok(())
+        self.mark_keys()
     }
 
     /// The key whose secret has this hash, whether it is still good or not.
@@ -169,8 +200,9 @@ impl Ledger {
         .bind(now_ms)
         .bind(id)
         .bind(DEFAULT_KEY)
-        .execute(&self.writer)
+        .execute(&mut *self.writer.lock().await)
         .await?;
+        self.mark_keys()?;
         self.flush().await?;
         Ok(done.rows_affected() == 1)
     }
@@ -184,7 +216,7 @@ impl Ledger {
         sqlx::query("UPDATE api_keys SET last_used_at = ? WHERE id = ?")
             .bind(now_ms)
             .bind(&key.id)
-            .execute(&self.writer)
+            .execute(&mut *self.writer.lock().await)
             .await?;
         Ok(())
     }

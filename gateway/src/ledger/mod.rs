@@ -21,10 +21,9 @@ mod vouchers;
 
 pub use budgets::{Budgets, NewCall, ReserveError, Span, UsedUp};
 pub use calls::CallEnd;
-pub use chainference_ledger::Stamp;
 pub use entries::Books;
 pub use jobs::{JobRow, JobStatus, NewJob, SessionKey};
-pub use keys::{DEFAULT_KEY, KeyLimits, KeyRow, NewKey, StoredSecret};
+pub use keys::{DEFAULT_KEY, KeyLimits, KeyRow, KeysMark, NewKey, StoredSecret};
 pub use read::{Carried, JobSummary, Which};
 pub use receipts::StoredReceipt;
 pub use spend::{Spend, Used};
@@ -43,7 +42,9 @@ use std::{
     time::Duration,
 };
 
-use chainference_ledger::{Disk, kept_open};
+use keys::keys_mark;
+
+use chainference_ledger::{Disk, Writer, kept_open};
 use sqlx::{
     SqlitePool,
     migrate::Migrator,
@@ -78,8 +79,7 @@ pub enum LedgerError {
 pub struct Ledger {
     /// What only looks.
     pool: SqlitePool,
-    /// One connection, for which writers queue: SQLite lets one write at a time, and has those that collide sleep.
-    writer: SqlitePool,
+    writer: Writer,
     disk: Disk,
     path: Arc<Path>,
 }
@@ -91,12 +91,14 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError`], where the file can't be opened, or was written by a newer version.
     pub async fn open(path: &Path) -> Result<Self, LedgerError> {
-        make_private(path).map_err(|source| LedgerError::File { path: path.to_owned(), source })?;
-        let writing = chainference_ledger::options_to_write(path);
-        let writer = kept_open().max_connections(1).connect_with(writing).await?;
-        MIGRATIONS.run(&writer).await?;
+        for file in [path, &keys_mark(path)] {
+            make_private(file)
+                .map_err(|source| LedgerError::File { path: file.to_owned(), source })?;
+        }
         let reading = chainference_ledger::options(path);
         let pool = kept_open().max_connections(READERS_MAX).connect_with(reading).await?;
+        MIGRATIONS.run(&pool).await?;
+        let writer = Writer::open(&chainference_ledger::options_to_write(path)).await?;
         let ledger = Self { pool, writer, disk: Disk::new(path), path: path.into() };
         ledger.flush().await?;
         ledger.disk.tidy_while_open(ledger.pool.clone());
@@ -110,19 +112,15 @@ impl Ledger {
     pub async fn open_read_only(path: &Path) -> Result<Self, LedgerError> {
         let options =
             SqliteConnectOptions::new().filename(path).read_only(true).busy_timeout(BUSY_TIMEOUT);
+        let writer = Writer::open(&options).await?;
         let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options).await?;
-        Ok(Self { writer: pool.clone(), pool, disk: Disk::new(path), path: path.into() })
+        Ok(Self { writer, pool, disk: Disk::new(path), path: path.into() })
     }
 
     /// All that was stored before is on the disk when this returns.
     async fn flush(&self) -> Result<(), LedgerError> {
         let failed = |source| LedgerError::File { path: self.path.to_path_buf(), source };
         self.disk.flush().await.map_err(failed)
-    }
-
-    /// A mark of what was written so far; `None` where that can't be told now.
-    pub fn stamp(&self) -> Option<Stamp> {
-        self.disk.stamp()
     }
 
     /// Whether the database answers.
@@ -136,8 +134,9 @@ impl Ledger {
 
     /// Waits for what is being written, then closes the file.
     pub async fn close(&self) {
-        self.writer.close().await;
+        let writing = self.writer.lock().await;
         self.pool.close().await;
+        drop(writing);
     }
 }
 

@@ -1,6 +1,8 @@
 //! What each `Idempotency-Key` was first sent with, so that no repeat is paid twice, not even after
 //! a restart. The fingerprint is a hash; the answer is kept in memory only.
 
+use sqlx::Connection;
+
 use super::{Ledger, LedgerError};
 
 impl Ledger {
@@ -17,7 +19,8 @@ impl Ledger {
         now_ms: i64,
         forget_before_ms: i64,
     ) -> Result<Option<String>, LedgerError> {
-        let mut all = self.writer.begin().await?;
+        let mut writer = self.writer.lock().await;
+        let mut all = writer.begin().await?;
         sqlx::query("DELETE FROM idempotency WHERE created_at < ?")
             .bind(forget_before_ms)
             .execute(&mut *all)
@@ -53,7 +56,7 @@ impl Ledger {
         sqlx::query("DELETE FROM idempotency WHERE key_id = ? AND name = ?")
             .bind(key_id)
             .bind(name)
-            .execute(&self.writer)
+            .execute(&mut *self.writer.lock().await)
             .await?;
         Ok(())
     }

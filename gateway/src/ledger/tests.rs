@@ -37,8 +37,14 @@ fn voucher(tokens_in: u64, tokens_out: u64) -> StoredVoucher {
 }
 
 async fn begin(ledger: &Ledger, id: &str, now_ms: i64) -> Result<(), ReserveError> {
-    let call =
-        NewCall { id, key_id: "default", model: "a/b", streamed: true, reserve: Lamports(10_000) };
+    let call = NewCall {
+        id,
+        key_id: "default",
+        model: "a/b",
+        streamed: true,
+        job: None,
+        reserve: Lamports(10_000),
+    };
     ledger.begin_call(call, &Budgets::default(), now_ms).await
 }
 
@@ -183,6 +189,7 @@ async fn calls_at_once_never_reserve_more_than_the_budget() {
                 key_id: "k",
                 model: "a/b",
                 streamed: false,
+                job: None,
                 reserve: Lamports(100),
             };
             match ledger.begin_call(call, &budgets, 5).await {
@@ -208,8 +215,8 @@ async fn calls_at_once_never_reserve_more_than_the_budget() {
     let owed = Totals { tokens_in: 3, tokens_out: 4 };
     for (call, cost) in running.iter().zip([40, 0]) {
         let end = CallEnd::completed(owed).costing(Lamports(cost));
-        ledger.end_call(call, None, &end, 9).await.unwrap();
-        ledger.end_call(call, None, &end, 9).await.unwrap();
+        ledger.end_call(call, &end, 5, 9).await.unwrap();
+        ledger.end_call(call, &end, 5, 9).await.unwrap();
     }
     let [day, ..] = ledger.used("k", 5).await.unwrap();
     assert_eq!((day.spent_lamports, day.reserved_lamports), (40, 800), "each ended once");

@@ -31,7 +31,7 @@ impl Ledger {
         .bind(to_sql(transaction.last_valid_block_height)?)
         .bind(to_sql(fee.0)?)
         .bind(now_ms)
-        .execute(&self.writer)
+        .execute(&mut *self.writer.lock().await)
         .await?;
         self.flush().await
     }

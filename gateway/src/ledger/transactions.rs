@@ -2,7 +2,7 @@
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use chainference_market::Lamports;
-use sqlx::{Row, Sqlite, Transaction, sqlite::SqliteRow};
+use sqlx::{Connection, Row, Sqlite, Transaction, sqlite::SqliteRow};
 
 use super::{Ledger, LedgerError, entries::move_fee, from_sql, to_sql, top_ups::conclude_top_up};
 
@@ -68,7 +68,8 @@ impl Ledger {
         fee: Lamports,
         now_ms: i64,
     ) -> Result<(), LedgerError> {
-        let mut both = self.writer.begin().await?;
+        let mut writer = self.writer.lock().await;
+        let mut both = writer.begin().await?;
         insert_transaction(&mut both, job, kind, transaction, fee, now_ms).await?;
         if kind == TransactionKind::Publish {
             let done = sqlx::query(
@@ -97,7 +98,8 @@ impl Ledger {
         status: TransactionStatus,
         error: Option<&str>,
     ) -> Result<(), LedgerError> {
-        let mut all = self.writer.begin().await?;
+        let mut writer = self.writer.lock().await;
+        let mut all = writer.begin().await?;
         sqlx::query(
             "UPDATE transactions SET status = ?, error = ?
              WHERE signature = ? AND status <> 'landed'",

@@ -2,6 +2,8 @@
 
 use chainference_market::Totals;
 
+use sqlx::Connection;
+
 use super::{Ledger, LedgerError, to_sql};
 
 const DAY_MS: i64 = 86_400_000;
@@ -25,7 +27,8 @@ impl Ledger {
         all: &[UpstreamCalls],
         now_ms: i64,
     ) -> Result<(), LedgerError> {
-        let mut commit = self.writer.begin().await?;
+        let mut writer = self.writer.lock().await;
+        let mut commit = writer.begin().await?;
         for one in all {
             sqlx::query(
                 "INSERT INTO upstream_calls (key_id, model, day, calls, tokens_in, tokens_out)

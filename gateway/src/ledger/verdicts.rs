@@ -3,7 +3,7 @@
 
 use chainference_market::Lamports;
 use serde::Serialize;
-use sqlx::{Row, Sqlite, Transaction};
+use sqlx::{Connection, Row, Sqlite, Transaction};
 use thiserror::Error;
 
 use super::{
@@ -89,7 +89,8 @@ impl Ledger {
         judge: Judge<'_>,
         now_ms: i64,
     ) -> Result<(), JudgeError> {
-        let mut all = self.writer.begin().await?;
+        let mut writer = self.writer.lock().await;
+        let mut all = writer.begin().await?;
         write(&mut all, job, (verdict, None), judge, now_ms).await?;
         Ok(all.commit().await?)
     }
@@ -105,7 +106,8 @@ impl Ledger {
         judge: Judge<'_>,
         now_ms: i64,
     ) -> Result<(), JudgeError> {
-        let mut all = self.writer.begin().await?;
+        let mut writer = self.writer.lock().await;
+        let mut all = writer.begin().await?;
         write(&mut all, better, (Verdict::Better, Some(worse)), judge, now_ms).await?;
         write(&mut all, worse, (Verdict::Worse, Some(better)), judge, now_ms).await?;
         // As the program has it: one model, two workers.
@@ -151,7 +153,8 @@ impl Ledger {
         (transaction, fee): (&StoredTransaction, Lamports),
         now_ms: i64,
     ) -> Result<bool, LedgerError> {
-        let mut all = self.writer.begin().await?;
+        let mut writer = self.writer.lock().await;
+        let mut all = writer.begin().await?;
         insert_transaction(&mut all, job, TransactionKind::Close, transaction, fee, now_ms).await?;
         let same = sqlx::query(
             "UPDATE jobs SET updated_at = ? WHERE id = ? AND COALESCE(verdict, '') = ?",

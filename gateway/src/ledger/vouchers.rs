@@ -33,7 +33,7 @@ impl Ledger {
         .bind(to_sql(voucher.totals.tokens_out)?)
         .bind(&voucher.signature)
         .bind(now_ms)
-        .execute(&self.writer)
+        .execute(&mut *self.writer.lock().await)
         .await?;
         Ok(())
     }

@@ -27,20 +27,24 @@ pub(super) struct Row {
 }
 
 impl Row {
-    /// Writes it, unless that was done.
-    pub async fn write(&self) -> Result<(), CallError> {
+    /// Writes it, unless that was done; with the job that the call uses, where that is known. Tells whether it stands there with
+    /// that.
+    pub async fn write(&self, job: Option<&str>) -> Result<bool, CallError> {
+        let mut is_new = false;
         let write = async || {
             let call = NewCall {
                 id: &self.id,
                 key_id: self.caller.key_id(),
                 model: &self.model,
                 streamed: self.streamed,
+                job,
                 reserve: self.reserve,
             };
+            is_new = true;
             self.ledger.begin_call(call, self.caller.budgets(), self.began_ms).await
         };
         self.written.get_or_try_init(write).await.map_err(refused)?;
-        Ok(())
+        Ok(is_new)
     }
 }
 
@@ -77,7 +81,7 @@ impl Call {
         };
         // A budget must hold the call before it leaves.
         if self.caller.budgets().is_some()
-            && let Err(error) = row.write().await
+            && let Err(error) = row.write(None).await
         {
             self.caller.correct_tokens(tokens, 0);
             return Err(error);
@@ -95,7 +99,7 @@ impl Call {
         let most = charge.owed.plus(stake::stake(&candidate.prices, bounds)?)?;
         if most > charge.reserved {
             let more = most.minus(charge.reserved)?;
-            charge.row.write().await?;
+            charge.row.write(None).await?;
             let ledger = &self.settlement.ledger;
             let reserved = ledger.reserve_more(&self.id, self.caller.budgets(), more).await;
             reserved.map_err(refused)?;
@@ -105,14 +109,15 @@ impl Call {
     }
 
     /// Records how the call ended and what it cost.
-    pub(super) async fn conclude(&self, charge: Charge, job: Option<&str>, end: CallEnd) {
+    pub(super) async fn conclude(&self, charge: Charge, end: CallEnd) {
         let end = end.costing(charge.owed);
         self.caller.correct_tokens(charge.tokens, end.tokens_in.saturating_add(end.tokens_out));
         metrics::spent(self.caller.key_name(), charge.owed);
         let ledger = &self.settlement.ledger;
         let ended = async {
-            charge.row.write().await?;
-            Ok::<_, CallError>(ledger.end_call(&self.id, job, &end, now_unix_ms()).await?)
+            charge.row.write(end.job.as_deref()).await?;
+            let (began_ms, now_ms) = (charge.row.began_ms, now_unix_ms());
+            Ok::<_, CallError>(ledger.end_call(&self.id, &end, began_ms, now_ms).await?)
         };
         if let Err(error) = ended.await {
             tracing::error!(call = %self.id, %error, "a call's end could not be recorded");

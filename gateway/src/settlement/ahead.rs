@@ -9,7 +9,7 @@ use chainference_chain::{Pubkey, accounts::JobStatus};
 use chainference_market::{Lamports, Totals};
 use tokio::{
     sync::Notify,
-    time::{Instant, MissedTickBehavior, interval},
+    time::{Instant, MissedTickBehavior, interval, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -61,7 +61,10 @@ impl Ahead {
         let now_unix_s = (self.clock.0)();
         let mut pool = self.pool();
         loop {
-            let session = pool.take(candidate.offer, cost, now_unix_s)?;
+            let Some(session) = pool.take(candidate.offer, cost, now_unix_s) else {
+                pool.missed(candidate.worker, candidate.offer, cost, self.now());
+                return None;
+            };
             // Other prices than the offer's now: the next one may have them; this one is swept.
             if session.job().prices == candidate.prices {
                 return Some(session);
@@ -86,6 +89,17 @@ impl Ahead {
         self.pool().take_out(|_| true)
     }
 
+    /// Waits until calls pause, as long as there are enough jobs for those that may come meanwhile: what is made for the next
+    /// ones should not stand in the way of these.
+    async fn lull(&self) {
+        let until = Instant::now() + limits::LULL_MAX;
+        while !self.pool().is_low(self.now()) && Instant::now() < until {
+            if timeout(limits::LULL, self.changed.notified()).await.is_err() {
+                return;
+            }
+        }
+    }
+
     fn pool(&self) -> MutexGuard<'_, Pool<Pubkey, Session>> {
         self.pool.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -104,7 +118,7 @@ impl Settlement {
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = self.ahead.changed.notified() => {}
+                () = self.ahead.changed.notified() => self.ahead.lull().await,
                 _ = tick.tick() => {}
             }
             if looked.elapsed() >= limits::LOOK_INTERVAL {

@@ -7,9 +7,10 @@ use std::{
 
 use chainference_chain::Pubkey;
 use chainference_market::Totals;
-use chainference_protocol::{CallRequest, Task, WorkerPublic, seal_call};
+use chainference_protocol::{CallRequest, Task, seal_call};
 use tokio::{
     sync::mpsc,
+    task::yield_now,
     time::{Instant, timeout},
 };
 
@@ -19,7 +20,6 @@ use super::{
     answer::{Event, Failure, Started},
     lease::Asked,
     mode::{Mode, Way},
-    prepare::generator,
     session::Lease,
     stake,
     worker::Frames,
@@ -52,7 +52,7 @@ pub(super) struct Call {
 /// How an attempt on one worker ended.
 pub(super) enum Attempt {
     /// The client has its answer, or the part of it that there is, or has left.
-    Over { job: String, end: CallEnd },
+    Over(CallEnd),
     /// Nothing reached the client: another worker may be tried. `owed` is what this one was
     /// promised before it failed.
     Unseen { error: CallError, owed: Totals },
@@ -94,28 +94,28 @@ impl Call {
                 return;
             }
         };
-        let (job, end) = match self.attempts(&mut charge).await {
+        let end = match self.attempts(&mut charge).await {
             Ok(over) => over,
             Err(failure) => {
                 tracing::warn!(call = %self.id, error = %failure.error, "a call failed");
                 let end = CallEnd::failed(Totals::ZERO, failure.error.to_string());
                 self.tell(Event::Failed(failure)).await;
-                (None, end)
+                end
             }
         };
         metrics::call_ended(end.status);
-        self.conclude(charge, job.as_deref(), end).await;
+        self.conclude(charge, end).await;
     }
 
     /// Tries one worker after the other until a client sees something, or no more is worth it.
-    async fn attempts(&self, charge: &mut Charge) -> Result<(Option<String>, CallEnd), Failure> {
+    async fn attempts(&self, charge: &mut Charge) -> Result<CallEnd, Failure> {
         let model = &self.request.model;
         let mut tried: Vec<Pubkey> = Vec::new();
         let mut last = None;
         let mut costs = false;
         while tried.len() < limits::ATTEMPTS_MAX {
             if self.events.is_closed() {
-                return Ok((None, CallEnd::abandoned(Totals::ZERO)));
+                return Ok(CallEnd::abandoned(Totals::ZERO));
             }
             let picked = match self.pick(&tried) {
                 Ok(picked) if !self.left(limits::FIRST_TOKEN_DEADLINE).is_zero() => picked,
@@ -130,9 +130,9 @@ impl Call {
                 return Err(Failure { error, costs });
             }
             let (error, owed) = match self.attempt(&picked, &charge.row).await {
-                Attempt::Over { job, end } => {
+                Attempt::Over(end) => {
                     charge.owe(candidate, end.totals());
-                    return Ok((Some(job), end));
+                    return Ok(end);
                 }
                 Attempt::Unseen { error, owed } => (error, owed),
             };
@@ -206,18 +206,26 @@ impl Call {
             };
             let overhead = self.began.elapsed();
             metrics::overhead(overhead);
-            let (sent, written) = tokio::join!(self.send(candidate, &lease), row.write());
-            let error = match written.and(sent) {
-                Ok(frames) => {
+            let job = lease.job().id();
+            let written = async {
+                // The call goes out first.
+                yield_now().await;
+                row.write(Some(&job)).await
+            };
+            let (sent, written) = tokio::join!(self.send(candidate, &lease), written);
+            let error = match written.and_then(|names_job| Ok((names_job, sent?))) {
+                Ok((names_job, frames)) => {
                     let started = Started {
-                        job: lease.job().id(),
+                        job,
                         worker: candidate.worker.to_string(),
                         model: candidate.model.clone(),
                         choice: Some(picked.choice),
                         tokens_in: 0,
                         overhead,
                     };
-                    self.note_job(started.job.clone());
+                    if !names_job {
+                        self.note_job(started.job.clone());
+                    }
                     return self.relay((candidate, &visit), lease, frames, started).await;
                 }
                 Err(error) => error,
@@ -251,10 +259,9 @@ impl Call {
         let job = lease.job();
         let request =
             CallRequest { model: candidate.model.clone(), task: self.request.task.clone() };
-        let to = WorkerPublic(candidate.x25519);
-        let mut rng = generator()?;
+        let envelope = self.settlement.envelopes.take(candidate.x25519)?;
         let (key, address) = (&job.session_key, job.wire_address());
-        let sealed = seal_call(&to, key, address, lease.call, &request, &mut rng);
+        let sealed = seal_call(envelope, key, address, lease.call, &request);
         let (sealed, opener) = sealed.map_err(|error| CallError::Protocol(error.to_string()))?;
         let deadline = self.left(limits::FIRST_TOKEN_DEADLINE);
         self.settlement.workers.call(&job.endpoint, &sealed, opener, deadline).await

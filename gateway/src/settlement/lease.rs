@@ -81,7 +81,7 @@ impl Settlement {
         cost: Lamports,
     ) -> Result<Lease, CallError> {
         // The job's row names the call's.
-        asked.row.write().await?;
+        asked.row.write(None).await?;
         let new = NewStake {
             call: Some(asked.call),
             way: asked.way,

@@ -138,6 +138,11 @@ impl Meter {
         (input_unvouched || unvouched >= VOUCH_TOKENS || late).then(|| self.vouch(now))
     }
 
+    /// Whether more has come beyond what is vouched for than the least that workers give on credit.
+    pub fn is_window_used(&self) -> bool {
+        self.received.tokens_out - self.vouched.tokens_out > 2 * VOUCH_TOKENS
+    }
+
     /// The worker asks for a voucher: it gets one for what was delivered, at once.
     pub fn wanted(&mut self, now: Duration) -> Option<Totals> {
         (self.owed() != self.vouched).then(|| self.vouch(now))

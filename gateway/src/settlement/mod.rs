@@ -11,6 +11,7 @@ mod answer;
 mod call;
 mod close;
 mod end;
+mod envelopes;
 mod error;
 mod exact;
 #[cfg(any(test, fuzzing))]
@@ -59,6 +60,7 @@ use crate::{
     tokenizers::Tokenizers,
 };
 use ahead::Ahead;
+use envelopes::Envelopes;
 use job::LiveJobs;
 use lease::Sessions;
 use typical::Typical;
@@ -86,6 +88,7 @@ pub struct Settlement {
     ahead: Ahead,
     sessions: Sessions,
     typical: Typical,
+    envelopes: Envelopes,
     job_rent: Arc<OnceCell<Lamports>>,
     live: LiveJobs,
 }
@@ -126,6 +129,7 @@ impl Settlement {
             ahead: Ahead::new(move || directory.now_unix_s()),
             sessions: Sessions::default(),
             typical: Typical::default(),
+            envelopes: Envelopes::default(),
             job_rent: Arc::default(),
             live: LiveJobs::default(),
         }

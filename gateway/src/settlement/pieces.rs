@@ -119,6 +119,11 @@ impl Pieces {
         }
     }
 
+    /// Whether they are vectors, which come once their input is vouched for.
+    pub fn are_vectors(&self) -> bool {
+        matches!(self, Self::Vectors { .. })
+    }
+
     pub fn delta(&mut self, delta: &Delta) -> Result<(), PieceError> {
         let choice = delta.choice;
         let (text, most, room) = self.text(choice)?;

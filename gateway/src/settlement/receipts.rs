@@ -8,6 +8,13 @@ use chainference_protocol::{Address, SignedReceipt, verify};
 use super::exact::Finding;
 use crate::ledger::StoredReceipt;
 
+/// What is wrong with a receipt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BadReceipt {
+    pub kind: ReceiptKind,
+    pub problem: &'static str,
+}
+
 /// The receipts of one call.
 #[derive(Debug)]
 pub struct Receipts {
@@ -16,24 +23,50 @@ pub struct Receipts {
     operator: Address,
     /// Nobody else's tokens are among the job's.
     is_alone: bool,
-    heard: Vec<StoredReceipt>,
+    /// Not checked yet: nothing that a client waits for has to wait for signatures.
+    heard: Vec<Heard>,
+    checked: Vec<StoredReceipt>,
+}
+
+/// A receipt as it came, and what had come before it.
+#[derive(Debug)]
+struct Heard {
+    kind: ReceiptKind,
+    receipt: SignedReceipt,
+    frames: [u8; 32],
+    received: Totals,
 }
 
 impl Receipts {
     /// Of a call of a job whose worker signs with `operator`.
     pub fn new(job: Address, call: u32, operator: Pubkey, is_alone: bool) -> Self {
         let operator = Address(operator.to_bytes());
-        Self { job, call, operator, is_alone, heard: Vec::new() }
+        Self { job, call, operator, is_alone, heard: Vec::new(), checked: Vec::new() }
     }
 
-    /// One has come after frames of this digest, when this much of the call had. Says what is wrong with it.
+    /// One has come after frames of this digest, when this much of the call had.
     pub fn heard(
         &mut self,
         kind: ReceiptKind,
-        receipt: &SignedReceipt,
+        receipt: SignedReceipt,
         frames: [u8; 32],
         received: Totals,
-    ) -> Option<&'static str> {
+    ) {
+        self.heard.push(Heard { kind, receipt, frames, received });
+    }
+
+    /// Checks what has come since the last time; says what is wrong with the first that is not as it should be.
+    pub fn check(&mut self) -> Option<BadReceipt> {
+        let mut bad = None;
+        for heard in std::mem::take(&mut self.heard) {
+            let problem = self.check_one(&heard);
+            bad = bad.or(problem.map(|problem| BadReceipt { kind: heard.kind, problem }));
+        }
+        bad
+    }
+
+    fn check_one(&mut self, heard: &Heard) -> Option<&'static str> {
+        let Heard { kind, ref receipt, frames, received } = *heard;
         let totals = receipt.totals();
         let stated = Receipt { job: self.job.0, call: self.call, kind, totals, frames };
         let is_signed = verify(&self.operator, &stated.to_bytes(), &receipt.signature);
@@ -45,8 +78,8 @@ impl Receipts {
         };
         let name = name(kind);
         // The newest of a kind is the one that counts.
-        self.heard.retain(|heard| heard.kind != name);
-        self.heard.push(StoredReceipt {
+        self.checked.retain(|checked| checked.kind != name);
+        self.checked.push(StoredReceipt {
             call: self.call,
             kind: name,
             totals,
@@ -69,16 +102,17 @@ impl Receipts {
     /// It stands at the newest one where that is missing.
     fn contradicted(&mut self, kind: ReceiptKind, problem: &str) {
         let name = name(kind);
-        let at = self.heard.iter().position(|heard| heard.kind == name);
-        let last = self.heard.len().saturating_sub(1);
-        if let Some(receipt) = self.heard.get_mut(at.unwrap_or(last)) {
+        let at = self.checked.iter().position(|heard| heard.kind == name);
+        let last = self.checked.len().saturating_sub(1);
+        if let Some(receipt) = self.checked.get_mut(at.unwrap_or(last)) {
             let all = [receipt.problem.as_deref(), Some(problem)];
             receipt.problem = Some(all.into_iter().flatten().collect::<Vec<_>>().join("; "));
         }
     }
 
+    /// Those that were checked.
     pub fn into_stored(self) -> Vec<StoredReceipt> {
-        self.heard
+        self.checked
     }
 }
 
@@ -120,8 +154,10 @@ mod tests {
             (sign(&other, 3, TOTALS, [1; 32]), true, true),
         ] {
             let mut receipts = Receipts::new(JOB, 3, operator.pubkey(), is_alone);
-            let problem = receipts.heard(ReceiptKind::End, &receipt, [1; 32], TOTALS);
+            receipts.heard(ReceiptKind::End, receipt, [1; 32], TOTALS);
+            let problem = receipts.check().map(|bad| bad.problem);
             assert_eq!(problem.is_some(), wrong, "{receipt:?}");
+            assert_eq!(receipts.check(), None, "each is checked once");
             assert_eq!(receipts.into_stored()[0].problem.as_deref(), problem);
         }
     }
@@ -138,8 +174,9 @@ mod tests {
         receipts.judged(&found("nothing", "was signed"));
         for kind in [ReceiptKind::Accepted, ReceiptKind::VoucherWanted] {
             let receipt = sign(&key, 0, TOTALS, [0; 32]);
-            receipts.heard(kind, &receipt, [0; 32], TOTALS);
+            receipts.heard(kind, receipt, [0; 32], TOTALS);
         }
+        receipts.check();
         receipts.judged(&found("more", "made up"));
         receipts.judged(&Finding::RIGHT);
         let problems: Vec<_> = receipts.into_stored().into_iter().map(|it| it.problem).collect();
@@ -155,8 +192,9 @@ mod tests {
         let less = Totals { tokens_out: 1, ..TOTALS };
         for totals in [less, TOTALS] {
             let receipt = sign(&key, 0, totals, [0; 32]);
-            receipts.heard(ReceiptKind::VoucherWanted, &receipt, [0; 32], totals);
+            receipts.heard(ReceiptKind::VoucherWanted, receipt, [0; 32], totals);
         }
+        receipts.check();
         let stored = receipts.into_stored();
         assert_eq!(stored.iter().map(|one| one.totals).collect::<Vec<_>>(), [TOTALS]);
     }

@@ -13,7 +13,7 @@ use super::{
     exact::Finding,
     meter::Meter,
     pieces::Pieces,
-    receipts::Receipts,
+    receipts::{BadReceipt, Receipts},
     recount::Recount,
     session::Lease,
     worker::Frames,
@@ -40,14 +40,19 @@ impl Call {
         let outcome = relay.run().await;
         let taken = relay.taken();
         let Relay { started, first, mut meter, mut receipts, lease, frames, recount, .. } = relay;
-        // Nothing more is wanted from the worker: its connection ends here.
-        drop(frames);
+        if meter.is_whole() {
+            self.settlement.tasks.spawn(frames.hear_out());
+        } else {
+            // Nothing more is wanted from the worker: its connection ends here.
+            drop(frames);
+        }
         let seen = started.is_none();
         let job = lease.job().id();
         let text = outcome.as_ref().err().map(ToString::to_string);
         if !seen && let Err(error) = outcome {
-            self.keep(job, receipts);
             let owed = meter.vouched();
+            self.check(candidate, &mut receipts);
+            self.keep(job, receipts);
             self.settlement.settle(lease, owed, false, text);
             return Attempt::Unseen { error, owed };
         }
@@ -65,12 +70,13 @@ impl Call {
             self.judge(candidate, recount, broke_off),
             timeout(limits::CLIENT_STALL_DEADLINE, self.events.closed()),
         );
+        self.check(candidate, &mut receipts);
         if let Some(found) = found {
             meter.counted(found.most);
             receipts.judged(&found);
         }
-        self.keep(job.clone(), receipts);
         meter.delivered(self.delivered.load(Ordering::Relaxed));
+        self.settlement.envelopes.prepare(candidate.x25519);
         let owed = meter.owed();
         let end = match &text {
             Some(error) if broke_off => CallEnd::failed(owed, error.clone()),
@@ -80,7 +86,7 @@ impl Call {
         let (task, model) = (&self.request.task, &candidate.model);
         metrics::served(task, model, &end, first, self.began.elapsed());
         self.settlement.settle(lease, owed, meter.is_complete(), text);
-        Attempt::Over { job, end }
+        Attempt::Over(end.on(job, receipts.into_stored()))
     }
 }
 
@@ -113,7 +119,16 @@ impl Call {
         found
     }
 
-    /// Stores what the worker has signed, while the call's end goes on.
+    /// Checks what has come too late to be checked on the way.
+    fn check(&self, candidate: &Candidate, receipts: &mut Receipts) {
+        let Some(BadReceipt { kind, problem }) = receipts.check() else { return };
+        tracing::warn!(call = %self.id, ?kind, problem, "a bad receipt");
+        if kind == ReceiptKind::Accepted {
+            self.settlement.directory.failed(candidate.worker);
+        }
+    }
+
+    /// Stores what the worker of an attempt that was given up has signed, while the call goes on.
     fn keep(&self, job: String, receipts: Receipts) {
         let (ledger, call) = (self.settlement.ledger.clone(), self.id.clone());
         self.settlement.tasks.spawn(async move {
@@ -146,6 +161,9 @@ struct Relay<'a> {
     waited: Duration,
     tokens_reasoning: u64,
     frames: Frames,
+    /// Whether something has come since signatures were last made and checked. They wait until nothing follows at once, so
+    /// that a short answer is told whole before them.
+    owes_signatures: bool,
 }
 
 impl<'a> Relay<'a> {
@@ -171,6 +189,7 @@ impl<'a> Relay<'a> {
             waited: Duration::ZERO,
             tokens_reasoning: 0,
             frames,
+            owes_signatures: false,
         }
     }
 
@@ -181,6 +200,7 @@ impl<'a> Relay<'a> {
         let mut heard = Instant::now();
         loop {
             let silence = self.silence_allowed(heard);
+            let gap = if self.owes_signatures { silence.min(limits::PIECES_GAP) } else { silence };
             tokio::select! {
                 () = self.call.events.closed() => return Ok(()),
                 () = self.call.settlement.cut.cancelled() => return Err(CallError::ShuttingDown),
@@ -190,12 +210,20 @@ impl<'a> Relay<'a> {
                     }
                     // Only the worker's silence counts, not the time that the client took.
                     heard = Instant::now();
+                    self.owes_signatures = true;
+                    if self.meter.is_window_used() || self.pieces.are_vectors() {
+                        self.sign_and_check()?;
+                    }
                 }
                 found = Recount::found(&mut self.recount) => self.meter.counted(found.most),
-                () = tokio::time::sleep(silence) => return Err(self.too_silent()),
-                _ = tick.tick() => {}
+                () = tokio::time::sleep(gap) => {
+                    if !self.owes_signatures {
+                        return Err(self.too_silent());
+                    }
+                    self.sign_and_check()?;
+                }
+                _ = tick.tick() => self.sign_and_check()?,
             }
-            self.vouch_if_due();
         }
     }
 
@@ -210,15 +238,13 @@ impl<'a> Relay<'a> {
                 if let Some(started) = &mut self.started {
                     started.tokens_in = tokens_in;
                 }
-                // Who signs for nothing from the start is no worker to go on with.
-                match self.heard(ReceiptKind::Accepted, &receipt)? {
-                    Some(problem) => return Err(CallError::Protocol(problem.to_owned())),
-                    None => true,
-                }
+                self.heard(ReceiptKind::Accepted, receipt)?;
+                true
             }
             Frame::Delta(delta) => self.delta(delta).await?,
             Frame::VoucherWanted { receipt } => {
-                self.heard(ReceiptKind::VoucherWanted, &receipt)?;
+                self.heard(ReceiptKind::VoucherWanted, receipt)?;
+                self.check_receipts()?;
                 self.note_delivered();
                 if let Some(totals) = self.meter.wanted(self.call.began.elapsed()) {
                     self.lease.vouch(totals);
@@ -239,9 +265,7 @@ impl<'a> Relay<'a> {
             }
             Frame::End { tokens_cached, receipt } => {
                 let totals = self.meter.received_totals()?;
-                if let Some(problem) = self.heard(ReceiptKind::End, &receipt)? {
-                    tracing::warn!(?totals, receipt = ?receipt.totals(), problem, "a bad receipt");
-                }
+                self.heard(ReceiptKind::End, receipt)?;
                 self.end(tokens_cached, totals).await?;
                 return Ok(ControlFlow::Break(()));
             }
@@ -253,14 +277,28 @@ impl<'a> Relay<'a> {
         Ok(if told { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
     }
 
-    /// A receipt, held against what has come; says what is wrong with it.
-    fn heard(
-        &mut self,
-        kind: ReceiptKind,
-        receipt: &SignedReceipt,
-    ) -> Result<Option<&'static str>, CallError> {
+    /// A receipt, to be held against what has come.
+    fn heard(&mut self, kind: ReceiptKind, receipt: SignedReceipt) -> Result<(), CallError> {
         let received = self.meter.received_totals()?;
-        Ok(self.receipts.heard(kind, receipt, self.frames.digest_before(), received))
+        self.receipts.heard(kind, receipt, self.frames.digest_before(), received);
+        Ok(())
+    }
+
+    fn sign_and_check(&mut self) -> Result<(), CallError> {
+        self.owes_signatures = false;
+        self.check_receipts()?;
+        self.vouch_if_due();
+        Ok(())
+    }
+
+    /// Who signs for nothing from the start is no worker to go on with.
+    fn check_receipts(&mut self) -> Result<(), CallError> {
+        match self.receipts.check() {
+            Some(BadReceipt { kind: ReceiptKind::Accepted, problem }) => {
+                Err(CallError::Protocol(problem.to_owned()))
+            }
+            _ => Ok(()),
+        }
     }
 
     async fn delta(&mut self, delta: Delta) -> Result<bool, CallError> {

@@ -129,6 +129,12 @@ impl Frames {
         }
     }
 
+    /// Hears out what follows the last frame, which is no more than its end: only then its connection serves another call.
+    pub async fn hear_out(mut self) {
+        let end = async { while let Some(Ok(_)) = self.chunks.next().await {} };
+        let _ = tokio::time::timeout(limits::HEAR_OUT_DEADLINE, end).await;
+    }
+
     /// Digest of the frames before the last one: what a receipt in it is about.
     pub fn digest_before(&self) -> [u8; 32] {
         self.before

@@ -83,6 +83,15 @@ impl Ledger {
         outcome.await.map_err(|_| LedgerError::Closed)?
     }
 
+    /// Queues a change that nothing waits for; those that come later are made after it. That it fails is logged.
+    ///
+    /// # Errors
+    /// Where nothing is written any more.
+    pub async fn note(&self, write: Write) -> Result<(), LedgerError> {
+        let (done, _) = oneshot::channel();
+        self.writes.send(Pending { write, done }).await.map_err(|_| LedgerError::Closed)
+    }
+
     /// Every job that has not come to its end, with its calls: what a restarted worker goes on with.
     pub async fn unfinished(&self) -> Result<Vec<Unfinished>, LedgerError> {
         rows::unfinished(&self.reads).await

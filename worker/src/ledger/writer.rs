@@ -174,6 +174,10 @@ impl Write {
     fn waits_for_flush(&self) -> bool {
         !matches!(self, Self::BeginCall { .. } | Self::EndCall { .. })
     }
+
+    fn is_one_statement(&self) -> bool {
+        !matches!(self, Self::Begin { .. } | Self::End { .. })
+    }
 }
 
 pub(super) struct Pending {
@@ -242,6 +246,12 @@ async fn commit(
     connection: &mut SqliteConnection,
     batch: &[Pending],
 ) -> Result<Vec<bool>, LedgerError> {
+    // A change that is one statement is a transaction by itself, and takes SQLite's thread one message instead of three.
+    if let [Pending { write, .. }] = batch
+        && write.is_one_statement()
+    {
+        return Ok(vec![apply(connection, write).await?]);
+    }
     let mut transaction = connection.begin().await?;
     let mut outcomes = Vec::with_capacity(batch.len());
     for pending in batch {

@@ -117,21 +117,15 @@ impl Answer {
         self.finish(outcome).await;
     }
 
-    /// The engine starts while the call's row goes to the disk.
     async fn start(
         &mut self,
         model: ModelId,
         generate: Generate,
     ) -> Result<(Lease, Generation), RouteError> {
         let settlement = &self.app.settlement;
-        let stored =
-            async { settlement.store_call(&self.job, self.call).await.map_err(RouteError::from) };
-        let generation = async {
-            let lease = self.app.host.lease(model).await?;
-            let generation = lease.generate(generate).await?;
-            Ok((lease, generation))
-        };
-        let ((), (lease, generation)) = tokio::try_join!(stored, generation)?;
+        settlement.store_call(&self.job, self.call).await?;
+        let lease = self.app.host.lease(model).await?;
+        let generation = lease.generate(generate).await?;
         let tokens_in = generation.tokens_in();
         let accepted = match settlement.accept_input(&self.job, tokens_in) {
             Err(SettlementError::Refused(Refusal::BeyondStake)) if self.has_more_stake().await => {
@@ -353,6 +347,8 @@ impl Answer {
     }
 
     async fn finish(self, outcome: &'static str) {
+        // The stream ends, and its connection is free for another call.
+        drop(self.frames);
         metrics::call_ended(outcome, self.sent.tokens_in, self.sent.tokens_out);
         if let Some(first) = self.first_token {
             let millis = first.elapsed().max(Duration::from_millis(1)).as_millis() as u64;

@@ -168,12 +168,12 @@ impl Settlement {
         if lock(&job.life).is_final() { for_voucher } else { for_voucher.max(FINAL_PATIENCE) }
     }
 
-    /// Makes a begun call durable; tokens may be sent once this returns.
+    /// Stores that a call has begun. Nothing waits for it: what is owed is in the vouchers, and a call whose row a crash takes
+    /// can at most be made once more, unpaid.
     pub async fn store_call(&self, job: &Job, call: u32) -> Result<(), SettlementError> {
         let now_unix_s = self.0.time.now_unix_s();
         let write = Write::BeginCall { job: job.address, call, now_unix_s };
-        let is_new = self.0.ledger.write(write).await?;
-        if is_new { Ok(()) } else { Err(SettlementError::Replayed) }
+        Ok(self.0.ledger.note(write).await?)
     }
 
     /// Ends a begun call; `totals` are its own tokens.

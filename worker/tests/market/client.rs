@@ -9,8 +9,9 @@ use chainference_chain::{
 };
 use chainference_market::Totals;
 use chainference_protocol::{
-    Address, CallRequest, Chat, Decoding, Delta, ErrorCode, FinishReason, Frame, FrameOpener,
-    Message, Sampling, SessionKey, SignedVoucher, Task, WireErrorBody, WorkerPublic, seal_call,
+    Address, CallRequest, Chat, Decoding, Delta, Envelope, ErrorCode, FinishReason, Frame,
+    FrameOpener, Message, Sampling, SessionKey, SignedVoucher, Task, WireErrorBody, WorkerPublic,
+    seal_call,
 };
 use reqwest::Response;
 use serde::Serialize;
@@ -171,9 +172,9 @@ impl Client {
     #[expect(clippy::disallowed_methods, reason = "a test's seals may be as random as they like")]
     async fn send(&self, job: &Job, call: u32, request: CallRequest) -> Result<Answer, Refused> {
         let worker = self.chain_key();
-        let mut rng = rand::rng();
+        let envelope = Envelope::to(&worker, &mut rand::rng()).unwrap();
         let (sealed, opener) =
-            seal_call(&worker, &job.session, job.wire(), call, &request, &mut rng).unwrap();
+            seal_call(envelope, &job.session, job.wire(), call, &request).unwrap();
         let response = self.post("/v1/calls", &sealed).await?;
         assert_eq!(response.headers()["content-type"], "text/event-stream");
         Ok(Answer { response, opener, text: String::new(), job: job.clone() })

@@ -54,9 +54,9 @@ fn frame_in_a_seal(plaintext: &[u8]) {
 /// A client seals what it likes.
 fn call_in_a_seal(plaintext: &[u8]) {
     let mut rng = StdRng::seed_from_u64(1);
-    let sealed =
-        seal_plaintext(&worker().public(), &key(), (JOB, CALL), plaintext.to_vec(), &mut rng);
-    let (sealed, _) = sealed.expect("a good key");
+    let envelope = Envelope::to(&worker().public(), &mut rng).expect("a good key");
+    let sealed = seal_plaintext(envelope, &key(), (JOB, CALL), plaintext.to_vec());
+    let (sealed, _) = sealed.expect("it fits");
     assert!(sealed.is_signed_by(&key().public()));
     let opened = open_call(&worker(), &sealed);
     assert_eq!(opened.is_ok(), serde_json::from_slice::<CallRequest>(plaintext).is_ok());

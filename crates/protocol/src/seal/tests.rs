@@ -29,8 +29,8 @@ fn sealed_call(seed: u64) -> Parties {
     let mut rng = StdRng::seed_from_u64(seed);
     let secret = WorkerSecret::generate(&mut rng);
     let session_key = SessionKey::from_seed([1; 32]);
-    let (sealed, opener) =
-        seal_call(&secret.public(), &session_key, JOB, 0, &request(), &mut rng).unwrap();
+    let envelope = Envelope::to(&secret.public(), &mut rng).unwrap();
+    let (sealed, opener) = seal_call(envelope, &session_key, JOB, 0, &request()).unwrap();
     Parties { secret, session_key, sealed, opener }
 }
 

@@ -20,9 +20,9 @@ async fn verdict(ledger: &Ledger, job: &str) -> Option<Verdict> {
 }
 
 async fn call(ledger: &Ledger, id: &str, key_id: &str, job: &str) {
-    let call = NewCall { id, key_id, model: "a/b", streamed: false, reserve: Lamports(1) };
+    let job = Some(job);
+    let call = NewCall { id, key_id, model: "a/b", streamed: false, job, reserve: Lamports(1) };
     ledger.begin_call(call, &Budgets::default(), 1).await.unwrap();
-    ledger.call_uses(id, job).await.unwrap();
 }
 
 #[tokio::test]

@@ -82,7 +82,13 @@ impl<K: Eq + Hash + Copy, T> Pool<K, T> {
     /// A call that may cost up to `cost` wants a job.
     pub fn arrived(&mut self, worker: K, offer: K, cost: Lamports, now: Duration) {
         let line = Line { worker, offer, stake: class(cost) };
-        self.line(line, now).demand.arrived(now);
+        let lock_s = self.lock_s;
+        self.line(line, now).demand.arrived(now, lock_s);
+    }
+
+    /// There was no job for it.
+    pub fn missed(&mut self, worker: K, offer: K, cost: Lamports, now: Duration) {
+        self.line(Line { worker, offer, stake: class(cost) }, now).demand.missed(now);
     }
 
     /// A ready job for such a call, if there is one.
@@ -132,6 +138,14 @@ impl<K: Eq + Hash + Copy, T> Pool<K, T> {
     /// Whether [`Self::plan`] would publish anything, were there no bound on money.
     pub fn is_short(&self, now: Duration) -> bool {
         !self.closed && self.lines.values().any(|waiting| waiting.missing(now, self.lock_s) > 0)
+    }
+
+    /// Whether fewer than half of what is wanted are there or on their way: then the next calls may find none.
+    pub fn is_low(&self, now: Duration) -> bool {
+        self.lines.values().any(|waiting| {
+            let there = waiting.ready.len() + waiting.filling;
+            waiting.missing(now, self.lock_s) > there
+        })
     }
 
     /// A job is locked; it took `took`. Gives it back where it is wanted no more.
