@@ -59,7 +59,7 @@ fn main() -> Result<ExitCode, Failed> {
         pid: None,
     };
     let off = Off::start(upstream)?;
-    let peers = Peer::start_all(&settings.peers, upstream)?;
+    let peers = Peer::start_all(&settings, upstream)?;
     let market = ours::market();
     let settling = [Who::PerCall, Who::Session].map(|who| Settling::start(&market, who));
     let before = settling.each_ref().map(|one| one.stranger.purse());
@@ -67,6 +67,7 @@ fn main() -> Result<ExitCode, Failed> {
     let mut all = vec![&upstream_alone, &off.target];
     all.extend(peers.iter().map(|peer| &peer.target));
     all.extend(settling.iter().map(|one| &one.target));
+    all.retain(|target| settings.measures(target.who));
     let mut run =
         Run { settings: &settings, all, figures: Figures::default(), seen: BTreeMap::new() };
     asking.block_on(run.rounds(&settling))?;
@@ -102,7 +103,7 @@ impl Run<'_> {
         let mut rng = StdRng::seed_from_u64(self.settings.seed);
         for number in 0..=self.settings.rounds {
             let mut points = Point::ALL.to_vec();
-            points.extend(Point::SPACED);
+            points.extend(Point::BURSTS.into_iter().chain(Point::SPACED));
             points.shuffle(&mut rng);
             for point in points {
                 let mut order: Vec<&Target> = self.all.clone();
@@ -110,9 +111,14 @@ impl Run<'_> {
                 order.shuffle(&mut rng);
                 for target in order {
                     if target.who == Who::PerCall {
-                        ours::get_ready(settling).await?;
+                        ours::get_ready(settling, point.calls()).await?;
                     }
                     self.take(target, point).await?;
+                    if target.who == Who::PerCall {
+                        // What follows its calls on the chain is no other gateway's load.
+                        tokio::time::sleep(ours::AFTERMATH).await;
+                        ours::get_ready(settling, point.calls()).await?;
+                    }
                 }
             }
             if number == 0 {

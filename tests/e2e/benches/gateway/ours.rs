@@ -11,10 +11,12 @@ use chainference_e2e::{eventually, process};
 use nix::sys::signal::Signal;
 
 use crate::target::{Target, Who};
-use crate::workload::{Failed, MODEL, SPACED_CALLS};
+use crate::workload::{Failed, MODEL};
 
 /// Calls that the worker takes at once.
 const SLOTS: &str = "80";
+/// How long jobs of their own take to be claimed and closed once their calls have ended.
+pub const AFTERMATH: Duration = Duration::from_millis(1_500);
 /// How many jobs wait for calls.
 const READY: &str = "chainference_gateway_jobs_ready ";
 
@@ -46,9 +48,9 @@ impl<'a> Settling<'a> {
     }
 }
 
-/// Waits until calls that are to come find jobs that are ready. What is not ready in time is made when it is needed,
+/// Waits until so many calls find jobs that are ready. What is not ready in time is made when it is needed,
 /// and shows.
-pub async fn get_ready(settling: &[Settling<'_>]) -> Result<(), Failed> {
+pub async fn get_ready(settling: &[Settling<'_>], calls: usize) -> Result<(), Failed> {
     let Some(one) = settling.iter().find(|one| one.target.who == Who::PerCall) else {
         return Ok(());
     };
@@ -57,7 +59,8 @@ pub async fn get_ready(settling: &[Settling<'_>]) -> Result<(), Failed> {
         let text = reqwest::get(&url).await?.text().await?;
         let ready = text.lines().find_map(|line| line.strip_prefix(READY));
         let ready: f64 = ready.and_then(|ready| ready.trim().parse().ok()).unwrap_or(0.0);
-        if ready > SPACED_CALLS as f64 {
+        // The first opens the connection.
+        if ready > calls as f64 {
             break;
         }
         tokio::time::sleep(Duration::from_millis(50)).await;

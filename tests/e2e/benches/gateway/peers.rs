@@ -13,6 +13,7 @@ use nix::unistd::Pid;
 use tempfile::TempDir;
 
 use crate::client::Connection;
+use crate::settings::Settings;
 use crate::target::{Target, Who};
 use crate::workload::{Failed, Kind, MODEL, Size};
 
@@ -32,12 +33,14 @@ pub struct Peer {
 
 impl Peer {
     /// Those that are installed and answer; what needs the others is then missed.
-    pub fn start_all(peers: &Path, upstream: SocketAddr) -> Result<Vec<Self>, Failed> {
+    pub fn start_all(settings: &Settings, upstream: SocketAddr) -> Result<Vec<Self>, Failed> {
         let mut started = Vec::new();
-        for who in [Who::Smg, Who::Litellm, Who::Portkey] {
+        let wanted = [Who::Smg, Who::Litellm, Who::Portkey];
+        for who in wanted.into_iter().filter(|who| settings.measures(*who)) {
             let folder = tempfile::tempdir()?;
             let port = free_port()?;
-            let Some(mut command) = command(who, peers, folder.path(), upstream, port)? else {
+            let Some(mut command) = command(who, &settings.peers, folder.path(), upstream, port)?
+            else {
                 println!("{} is not installed and is left out", who.name());
                 continue;
             };

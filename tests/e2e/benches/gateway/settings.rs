@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use chainference_testkit::bench::number;
 
+use crate::target::Who;
+
 pub struct Settings {
     pub folder: PathBuf,
     /// Where the peers are installed.
@@ -12,6 +14,8 @@ pub struct Settings {
     pub seed: u64,
     /// Calls under which the books must hold, for each way of settling.
     pub calls: usize,
+    /// Those that are measured, by name; all where nothing is said.
+    gateways: Option<String>,
 }
 
 impl Settings {
@@ -26,6 +30,13 @@ impl Settings {
             rounds: number("ROUNDS", 15)? as usize,
             seed: number("SEED", 1)?,
             calls: number("CALLS", 400)? as usize,
+            gateways: std::env::var("GATEWAYS").ok(),
         })
+    }
+
+    pub fn measures(&self, who: Who) -> bool {
+        let Some(names) = &self.gateways else { return true };
+        // Whatever is added is added to the upstream's own time.
+        who == Who::Upstream || names.split(',').any(|name| name == who.name())
     }
 }

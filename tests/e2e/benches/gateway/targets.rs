@@ -64,14 +64,14 @@ impl Figures {
         Self::ratio(&rates(Who::Off), &rates(peer))
     }
 
-    /// The p99 of calls that are settled this way, less the p99 of calls that are not, both a while apart.
+    /// The p99 of calls that are settled this way, less the p99 of calls that are not.
     pub fn settlement_added_p99(&self, who: Who, point: Point) -> f64 {
         self.p99(who, point) - self.p99(Who::Off, point)
     }
 
     /// The worse of plain and first token.
     pub fn settlement_added_worst(&self, who: Who) -> f64 {
-        let each = Point::SPACED.map(|point| self.settlement_added_p99(who, point));
+        let each = Point::BURSTS.map(|point| self.settlement_added_p99(who, point));
         each.into_iter().fold(f64::MIN, f64::max)
     }
 }

@@ -100,7 +100,10 @@ pub enum Point {
     First,
     /// Between two tokens of a paced answer.
     Between,
-    /// The whole answer and the first token of calls that come a while apart.
+    /// The whole answer and the first token of a few calls, one after the other …
+    BurstWhole,
+    BurstFirst,
+    /// … and of calls that come a while apart.
     SpacedWhole,
     SpacedFirst,
     /// Calls a second, at so many connections.
@@ -120,7 +123,8 @@ impl Point {
         Self::Rate(64),
         Self::StreamRate(16),
     ];
-    /// What settlement adds to.
+    /// What settlement adds to: no more calls at once than jobs of their own can be ready.
+    pub const BURSTS: [Self; 2] = [Self::BurstWhole, Self::BurstFirst];
     pub const SPACED: [Self; 2] = [Self::SpacedWhole, Self::SpacedFirst];
 
     pub fn name(self) -> String {
@@ -128,6 +132,8 @@ impl Point {
             Self::Whole(size) => format!("plain_{}kb_ms", size.kb()),
             Self::First => "first_token_ms".into(),
             Self::Between => "between_tokens_ms".into(),
+            Self::BurstWhole => "burst_plain_ms".into(),
+            Self::BurstFirst => "burst_first_token_ms".into(),
             Self::SpacedWhole => "spaced_plain_ms".into(),
             Self::SpacedFirst => "spaced_first_token_ms".into(),
             Self::Rate(connections) => format!("calls_per_s_{connections}"),
@@ -135,11 +141,12 @@ impl Point {
         }
     }
 
-    /// Jobs of their own can be had only a while apart; the peers have nothing to be compared with there.
+    /// Jobs of their own can be had for some calls at once; the peers have nothing to be compared with there.
     pub fn is_for(self, who: Who) -> bool {
+        let is_ours = Self::BURSTS.contains(&self) || Self::SPACED.contains(&self);
         match who {
-            Who::PerCall => Self::SPACED.contains(&self),
-            Who::Smg | Who::Litellm => !Self::SPACED.contains(&self),
+            Who::PerCall => is_ours,
+            Who::Smg | Who::Litellm => !is_ours,
             // Its streams fail here.
             Who::Portkey => matches!(self, Self::Whole(_) | Self::Rate(_)),
             // Its paced tokens come from another clock.
@@ -154,8 +161,10 @@ impl Point {
 
     pub fn kind(self) -> Kind {
         match self {
-            Self::Whole(_) | Self::SpacedWhole | Self::Rate(_) => Kind::Whole,
-            Self::First | Self::SpacedFirst | Self::StreamRate(_) => Kind::AtOnce,
+            Self::Whole(_) | Self::BurstWhole | Self::SpacedWhole | Self::Rate(_) => Kind::Whole,
+            Self::First | Self::BurstFirst | Self::SpacedFirst | Self::StreamRate(_) => {
+                Kind::AtOnce
+            }
             Self::Between => Kind::Paced,
         }
     }
@@ -164,11 +173,12 @@ impl Point {
         if let Self::Whole(size) = self { size } else { Size::Kb1 }
     }
 
-    fn calls(self) -> usize {
+    pub fn calls(self) -> usize {
         match self {
             Self::Whole(Size::Kb1) | Self::First => 40,
             Self::Whole(_) => 8,
             Self::Between => 3,
+            Self::BurstWhole | Self::BurstFirst => BURST_CALLS,
             Self::SpacedWhole | Self::SpacedFirst => SPACED_CALLS,
             Self::Rate(_) | Self::StreamRate(_) => 0,
         }
@@ -179,7 +189,9 @@ impl Point {
 const RATE_FOR: Duration = Duration::from_millis(300);
 /// Spaced calls begin so long after the last.
 const SPACE: Duration = Duration::from_millis(40);
-pub const SPACED_CALLS: usize = 5;
+const SPACED_CALLS: usize = 10;
+/// Of the 24 jobs that may be ready at one worker.
+const BURST_CALLS: usize = 16;
 
 /// A figure for a rate, and one for each call otherwise; with the calls that were made.
 pub async fn measure(target: &Target, point: Point) -> Result<(Vec<f64>, usize), Failed> {
@@ -198,8 +210,12 @@ pub async fn measure(target: &Target, point: Point) -> Result<(Vec<f64>, usize),
         let ms = |duration: Duration| duration.as_secs_f64() * 1e3;
         expect_all(answer.tokens.len(), point.kind())?;
         match point {
-            Point::Whole(_) | Point::SpacedWhole => figures.push(ms(answer.whole)),
-            Point::First | Point::SpacedFirst => figures.push(ms(answer.tokens[0])),
+            Point::Whole(_) | Point::BurstWhole | Point::SpacedWhole => {
+                figures.push(ms(answer.whole))
+            }
+            Point::First | Point::BurstFirst | Point::SpacedFirst => {
+                figures.push(ms(answer.tokens[0]))
+            }
             Point::Between => {
                 figures.extend(answer.tokens.windows(2).map(|two| ms(two[1] - two[0])));
             }
