@@ -20,7 +20,8 @@ const SOCKETS: usize = 500;
 const TRICKLE: Duration = Duration::from_millis(200);
 /// Who asks meanwhile.
 const CONNECTIONS: usize = 4;
-const CALLS: usize = 150;
+/// They take longer than a slow socket's pause, so that each of those has its say.
+const CALLS: usize = 3_000;
 /// Each with and without.
 const TIMES: usize = 4;
 
@@ -100,8 +101,9 @@ impl Crowd {
         let (left, counted) = (leave.clone(), Arc::clone(&there));
         let thread = std::thread::spawn(move || {
             runtime.block_on(async {
-                for _ in 0..SOCKETS {
-                    tokio::spawn(trickle(address, Arc::clone(&counted)));
+                for number in 0..SOCKETS {
+                    let first = TRICKLE * number as u32 / SOCKETS as u32;
+                    tokio::spawn(trickle(address, first, Arc::clone(&counted)));
                 }
                 left.cancelled().await;
             });
@@ -122,10 +124,16 @@ impl Crowd {
     }
 }
 
-async fn trickle(address: SocketAddr, there: Arc<AtomicUsize>) -> std::io::Result<()> {
+/// The first byte comes after a while that is each socket's own: they are strangers to each other.
+async fn trickle(
+    address: SocketAddr,
+    first: Duration,
+    there: Arc<AtomicUsize>,
+) -> std::io::Result<()> {
     let mut stream = TcpStream::connect(address).await?;
     stream.write_all(b"POST /v1/chat/completions HTTP/1.1\r\nhost: a\r\nx-slow: ").await?;
     there.fetch_add(1, Ordering::Relaxed);
+    tokio::time::sleep(first).await;
     loop {
         tokio::time::sleep(TRICKLE).await;
         stream.write_all(b"a").await?;
