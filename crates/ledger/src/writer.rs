@@ -48,25 +48,33 @@ impl Writer {
     ) -> sqlx::Result<Vec<u64>> {
         let mut inner = self.whole().await;
         inner.is_cut_short = true;
-        let changed = inner
+        let changed: sqlx::Result<_> = inner
             .connection
             .fetch_many(query)
             .try_filter_map(|step| ready(Ok(step.left().map(|done| done.rows_affected()))))
             .try_collect()
             .await;
-        // A transaction that failed is still open.
-        inner.is_cut_short = changed.is_err();
+        if changed.is_err() {
+            inner.roll_back().await;
+        }
+        inner.is_cut_short = false;
         changed
     }
 
     async fn whole(&self) -> MutexGuard<'_, Inner> {
         let mut inner = self.0.lock().await;
         if inner.is_cut_short {
-            // Fails where none is open.
-            inner.connection.execute("ROLLBACK").await.ok();
+            inner.roll_back().await;
             inner.is_cut_short = false;
         }
         inner
+    }
+}
+
+impl Inner {
+    /// Fails where no transaction is open, which is as well.
+    async fn roll_back(&mut self) {
+        self.connection.execute("ROLLBACK").await.ok();
     }
 }
 
