@@ -132,7 +132,7 @@ impl Ledger {
         Ok(())
     }
 
-    /// Waits for what is being written, then closes the file.
+    /// Waits for what is being written. The file is closed with the last handle on it.
     pub async fn close(&self) {
         let writing = self.writer.lock().await;
         self.pool.close().await;
