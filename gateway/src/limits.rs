@@ -92,6 +92,13 @@ pub const VOUCH_INTERVAL: Duration = Duration::from_millis(250);
 /// Pieces of an answer that follow each other within this are told before vouchers for them are made.
 pub const PIECES_GAP: Duration = Duration::from_millis(2);
 
+/// Calls are in nobody's way when none has moved for this long: the books of those that were answered are written then …
+pub const STILL_AFTER: Duration = Duration::from_millis(3);
+/// … and what they owe is vouched for; after this in any case.
+pub const BOOKS_WAIT_MAX: Duration = Duration::from_millis(20);
+/// The same of a job's end, which a worker, a chain and we are long busy with.
+pub const END_WAIT_MAX: Duration = Duration::from_millis(250);
+
 /// A worker whose answer has ended but not its stream loses the connection after this.
 pub const HEAR_OUT_DEADLINE: Duration = Duration::from_millis(250);
 

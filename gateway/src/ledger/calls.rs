@@ -41,8 +41,8 @@ impl CallEnd {
         Self { status, job, receipts, tokens_in, tokens_out, cost, error }
     }
 
-    pub fn on(mut self, job: String, receipts: Vec<StoredReceipt>) -> Self {
-        (self.job, self.receipts) = (Some(job), receipts);
+    pub fn on(mut self, job: String) -> Self {
+        self.job = Some(job);
         self
     }
 

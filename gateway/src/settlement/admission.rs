@@ -3,12 +3,16 @@
 use chainference_market::{Lamports, Totals};
 use tokio::sync::OnceCell;
 
-use super::{CallError, call::Call, stake};
+use super::{
+    CallError,
+    call::{Call, Over, Signed},
+    stake,
+};
 use crate::{
     access::{Caller, Refusal},
     clock::now_unix_ms,
-    ledger::{CallEnd, Ledger, NewCall, ReserveError},
-    metrics,
+    ledger::{Ledger, NewCall, ReserveError},
+    limits, metrics,
     routing::Candidate,
 };
 
@@ -108,11 +112,22 @@ impl Call {
         Ok(())
     }
 
-    /// Records how the call ended and what it cost.
-    pub(super) async fn conclude(&self, charge: Charge, end: CallEnd) {
-        let end = end.costing(charge.owed);
+    /// Records how the call ended, what it cost and what was signed of it.
+    pub(super) async fn conclude(&self, charge: Charge, Over { end, signed }: Over) {
+        let mut end = end.costing(charge.owed);
         self.caller.correct_tokens(charge.tokens, end.tokens_in.saturating_add(end.tokens_out));
         metrics::spent(self.caller.key_name(), charge.owed);
+        // What a budget holds for it is let go of at once: the key's next call may need that.
+        let _turn = match self.caller.budgets().is_some() {
+            true => None,
+            false => self.settlement.lull.turn(limits::BOOKS_WAIT_MAX).await,
+        };
+        if let Some(Signed { worker, x25519, mut receipts, found }) = signed {
+            self.check_late(worker, &mut receipts);
+            found.iter().for_each(|found| receipts.judged(found));
+            end.receipts = receipts.into_stored();
+            self.settlement.envelopes.prepare(x25519);
+        }
         let ledger = &self.settlement.ledger;
         let ended = async {
             charge.row.write(end.job.as_deref()).await?;

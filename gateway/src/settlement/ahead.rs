@@ -118,9 +118,10 @@ impl Settlement {
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = self.ahead.changed.notified() => self.ahead.lull().await,
+                () = self.ahead.changed.notified() => {}
                 _ = tick.tick() => {}
             }
+            self.ahead.lull().await;
             if looked.elapsed() >= limits::LOOK_INTERVAL {
                 looked = Instant::now();
                 self.forget_what_is_gone().await;

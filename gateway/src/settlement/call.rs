@@ -18,8 +18,10 @@ use super::{
     Answer, CallError, Settlement,
     admission::{Charge, Row},
     answer::{Event, Failure, Started},
+    exact::Finding,
     lease::Asked,
     mode::{Mode, Way},
+    receipts::Receipts,
     session::Lease,
     stake,
     worker::Frames,
@@ -52,16 +54,37 @@ pub(super) struct Call {
 /// How an attempt on one worker ended.
 pub(super) enum Attempt {
     /// The client has its answer, or the part of it that there is, or has left.
-    Over(CallEnd),
+    Over(Over),
     /// Nothing reached the client: another worker may be tried. `owed` is what this one was
     /// promised before it failed.
     Unseen { error: CallError, owed: Totals },
+}
+
+/// A call that its client waits for no more.
+pub(super) struct Over {
+    pub end: CallEnd,
+    pub signed: Option<Signed>,
+}
+
+/// What the worker has signed of it, and what the model's tokenizer found.
+pub(super) struct Signed {
+    pub worker: Pubkey,
+    pub x25519: [u8; 32],
+    pub receipts: Receipts,
+    pub found: Option<Finding>,
+}
+
+impl From<CallEnd> for Over {
+    fn from(end: CallEnd) -> Self {
+        Self { end, signed: None }
+    }
 }
 
 impl Settlement {
     /// Begins a call. Its work goes on in a task until its job has been ended, whatever becomes
     /// of the answer.
     pub fn call(&self, caller: Caller, id: String, request: CallRequest, streamed: bool) -> Answer {
+        self.lull.stir();
         let (sender, events) = mpsc::channel(PIECES_WAITING_MAX);
         let delivered = Arc::new(AtomicU64::new(0));
         let call = Call {
@@ -94,28 +117,28 @@ impl Call {
                 return;
             }
         };
-        let end = match self.attempts(&mut charge).await {
+        let over = match self.attempts(&mut charge).await {
             Ok(over) => over,
             Err(failure) => {
                 tracing::warn!(call = %self.id, error = %failure.error, "a call failed");
                 let end = CallEnd::failed(Totals::ZERO, failure.error.to_string());
                 self.tell(Event::Failed(failure)).await;
-                end
+                end.into()
             }
         };
-        metrics::call_ended(end.status);
-        self.conclude(charge, end).await;
+        metrics::call_ended(over.end.status);
+        self.conclude(charge, over).await;
     }
 
     /// Tries one worker after the other until a client sees something, or no more is worth it.
-    async fn attempts(&self, charge: &mut Charge) -> Result<CallEnd, Failure> {
+    async fn attempts(&self, charge: &mut Charge) -> Result<Over, Failure> {
         let model = &self.request.model;
         let mut tried: Vec<Pubkey> = Vec::new();
         let mut last = None;
         let mut costs = false;
         while tried.len() < limits::ATTEMPTS_MAX {
             if self.events.is_closed() {
-                return Ok(CallEnd::abandoned(Totals::ZERO));
+                return Ok(CallEnd::abandoned(Totals::ZERO).into());
             }
             let picked = match self.pick(&tried) {
                 Ok(picked) if !self.left(limits::FIRST_TOKEN_DEADLINE).is_zero() => picked,
@@ -130,9 +153,9 @@ impl Call {
                 return Err(Failure { error, costs });
             }
             let (error, owed) = match self.attempt(&picked, &charge.row).await {
-                Attempt::Over(end) => {
-                    charge.owe(candidate, end.totals());
-                    return Ok(end);
+                Attempt::Over(over) => {
+                    charge.owe(candidate, over.end.totals());
+                    return Ok(over);
                 }
                 Attempt::Unseen { error, owed } => (error, owed),
             };
@@ -269,6 +292,7 @@ impl Call {
 
     /// Hands an event to the client's side; `false` where that has left, or takes nothing.
     pub(super) async fn tell(&self, event: Event) -> bool {
+        self.settlement.lull.stir();
         let sent = timeout(limits::CLIENT_STALL_DEADLINE, self.events.send(event)).await;
         matches!(sent, Ok(Ok(())))
     }

@@ -2,7 +2,10 @@
 
 use chainference_chain::accounts;
 use chainference_market::{Lamports, Totals};
-use tokio::time::{Instant, sleep};
+use tokio::{
+    sync::MutexGuard,
+    time::{Instant, sleep},
+};
 
 use super::{
     CallError, Settlement,
@@ -29,19 +32,28 @@ impl Settlement {
     }
 
     async fn end(self, session: Session, error: Option<String>) {
+        let turn = self.lull.turn(limits::END_WAIT_MAX).await;
         // Whoever comes second finds it ended.
         let Some(owed) = session.stop().await else { return };
         let job = session.job();
-        if let Err(error) = self.end_now(job, owed, error.as_deref()).await {
+        if let Err(error) = self.end_now(job, owed, error.as_deref(), turn).await {
             // The ledger or the chain failed; the sweeper tries again from what is stored.
             tracing::warn!(job = %job.address, %error, "a job's end is left to the sweeper");
         }
     }
 
-    async fn end_now(&self, job: &Job, owed: Totals, error: Option<&str>) -> Result<(), CallError> {
+    async fn end_now(
+        &self,
+        job: &Job,
+        owed: Totals,
+        error: Option<&str>,
+        turn: Option<MutexGuard<'_, ()>>,
+    ) -> Result<(), CallError> {
         self.ledger.end_job(&job.id(), error, now_unix_ms()).await?;
         failpoint::reached("job ended");
-        if let Err(error) = self.vouch(job, &job.vouch(owed, true)).await {
+        let posted = self.vouch(job, &job.vouch(owed, true)).await;
+        drop(turn);
+        if let Err(error) = posted {
             tracing::warn!(job = %job.address, %error, "the worker did not take its last voucher");
             return self.finish(job).await;
         }

@@ -9,36 +9,37 @@ use chainference_protocol::{Envelope, WorkerPublic};
 
 use super::{CallError, prepare::generator};
 
-/// How many workers have one ready.
-const READY_MAX: usize = 64;
+/// How many workers have some ready …
+const WORKERS_MAX: usize = 64;
+/// … and how many each has: calls come in bursts.
+const READY_MAX: usize = 16;
 
-/// One for each worker that was called lately, by its X25519 key. Cheap to clone.
+/// Some for each worker that was called lately, by its X25519 key. Cheap to clone.
 #[derive(Clone, Default)]
-pub struct Envelopes(Arc<Mutex<HashMap<[u8; 32], Envelope>>>);
+pub struct Envelopes(Arc<Mutex<HashMap<[u8; 32], Vec<Envelope>>>>);
 
 impl Envelopes {
     /// One to a worker, which nobody else has or will get.
     pub fn take(&self, worker: [u8; 32]) -> Result<Envelope, CallError> {
-        let ready = self.lock().remove(&worker);
+        let ready = self.lock().get_mut(&worker).and_then(Vec::pop);
         ready.map_or_else(|| make(worker), Ok)
     }
 
-    /// Makes one for the next call to a worker.
+    /// After a call to a worker: makes one for the next, and one more until there are enough for a burst of them.
     pub fn prepare(&self, worker: [u8; 32]) {
-        if self.lock().contains_key(&worker) {
-            return;
-        }
-        // What fails here fails again, and is told, when it is needed.
-        if let Ok(envelope) = make(worker) {
-            let mut ready = self.lock();
-            if ready.len() >= READY_MAX {
-                ready.clear();
+        let ready = self.lock().get(&worker).map_or(0, Vec::len);
+        for _ in ready..READY_MAX.min(ready + 2) {
+            // What fails here fails again, and is told, when it is needed.
+            let Ok(envelope) = make(worker) else { return };
+            let mut all = self.lock();
+            if all.len() >= WORKERS_MAX && !all.contains_key(&worker) {
+                all.clear();
             }
-            ready.insert(worker, envelope);
+            all.entry(worker).or_default().push(envelope);
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<[u8; 32], Envelope>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<[u8; 32], Vec<Envelope>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -18,6 +18,7 @@ mod exact;
 pub mod fuzzing;
 mod job;
 mod lease;
+mod lull;
 mod meter;
 mod mode;
 mod next;
@@ -63,6 +64,7 @@ use ahead::Ahead;
 use envelopes::Envelopes;
 use job::LiveJobs;
 use lease::Sessions;
+use lull::Lull;
 use typical::Typical;
 
 /// What all calls share. Cheap to clone.
@@ -89,6 +91,7 @@ pub struct Settlement {
     sessions: Sessions,
     typical: Typical,
     envelopes: Envelopes,
+    lull: Lull,
     job_rent: Arc<OnceCell<Lamports>>,
     live: LiveJobs,
 }
@@ -130,6 +133,7 @@ impl Settlement {
             sessions: Sessions::default(),
             typical: Typical::default(),
             envelopes: Envelopes::default(),
+            lull: Lull::new(),
             job_rent: Arc::default(),
             live: LiveJobs::default(),
         }

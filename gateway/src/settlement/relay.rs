@@ -2,6 +2,7 @@
 
 use std::{ops::ControlFlow, sync::atomic::Ordering, time::Duration};
 
+use chainference_chain::Pubkey;
 use chainference_market::{ReceiptKind, Totals};
 use chainference_protocol::{Delta, Frame, SignedReceipt, WireError};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
@@ -9,7 +10,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use super::{
     CallError,
     answer::{Ended, Event, Failure, Started},
-    call::{Attempt, Call},
+    call::{Attempt, Call, Over, Signed},
     exact::Finding,
     meter::Meter,
     pieces::Pieces,
@@ -51,7 +52,7 @@ impl Call {
         let text = outcome.as_ref().err().map(ToString::to_string);
         if !seen && let Err(error) = outcome {
             let owed = meter.vouched();
-            self.check(candidate, &mut receipts);
+            self.check_late(candidate.worker, &mut receipts);
             self.keep(job, receipts);
             self.settlement.settle(lease, owed, false, text);
             return Attempt::Unseen { error, owed };
@@ -70,13 +71,10 @@ impl Call {
             self.judge(candidate, recount, broke_off),
             timeout(limits::CLIENT_STALL_DEADLINE, self.events.closed()),
         );
-        self.check(candidate, &mut receipts);
-        if let Some(found) = found {
+        if let Some(found) = &found {
             meter.counted(found.most);
-            receipts.judged(&found);
         }
         meter.delivered(self.delivered.load(Ordering::Relaxed));
-        self.settlement.envelopes.prepare(candidate.x25519);
         let owed = meter.owed();
         let end = match &text {
             Some(error) if broke_off => CallEnd::failed(owed, error.clone()),
@@ -86,7 +84,11 @@ impl Call {
         let (task, model) = (&self.request.task, &candidate.model);
         metrics::served(task, model, &end, first, self.began.elapsed());
         self.settlement.settle(lease, owed, meter.is_complete(), text);
-        Attempt::Over(end.on(job, receipts.into_stored()))
+        let Candidate { worker, x25519, .. } = *candidate;
+        Attempt::Over(Over {
+            end: end.on(job),
+            signed: Some(Signed { worker, x25519, receipts, found }),
+        })
     }
 }
 
@@ -120,11 +122,11 @@ impl Call {
     }
 
     /// Checks what has come too late to be checked on the way.
-    fn check(&self, candidate: &Candidate, receipts: &mut Receipts) {
+    pub(super) fn check_late(&self, worker: Pubkey, receipts: &mut Receipts) {
         let Some(BadReceipt { kind, problem }) = receipts.check() else { return };
         tracing::warn!(call = %self.id, ?kind, problem, "a bad receipt");
         if kind == ReceiptKind::Accepted {
-            self.settlement.directory.failed(candidate.worker);
+            self.settlement.directory.failed(worker);
         }
     }
 

@@ -36,8 +36,16 @@ struct Inner {
 
 /// Takes totals and turns the newest into a voucher; totals that were overtaken are left out.
 struct Writer {
-    wanted: watch::Sender<Totals>,
+    wanted: watch::Sender<Wanted>,
     task: JoinHandle<()>,
+}
+
+/// What is to be vouched for. What calls owe that have ended can wait until none moves: a burst of them gets one voucher.
+#[derive(Clone, Copy, Debug, Default)]
+struct Wanted {
+    totals: Totals,
+    /// So much of it is for calls that go on, whose workers count on it.
+    at_once: Totals,
 }
 
 /// A call's part in a job: its number, and the most that it may come to.
@@ -52,7 +60,7 @@ pub struct Lease {
 impl Session {
     /// Takes a locked job into use, for up to `calls_max` calls.
     pub fn start(settlement: &Settlement, job: Job, live: LiveJob, calls_max: u32) -> Self {
-        let (wanted, newest) = watch::channel(Totals::ZERO);
+        let (wanted, newest) = watch::channel(Wanted::default());
         let writing = settlement.clone().write(job.clone(), newest);
         let writer = Writer { wanted, task: settlement.tasks.spawn(writing) };
         let account = Account::new(job.prices, Lamports(job.terms.stake), calls_max);
@@ -115,13 +123,14 @@ impl Session {
         Some(self.account().vouched())
     }
 
-    fn want(&self, totals: Totals) {
+    fn want(&self, totals: Totals, at_once: bool) {
         if let Some(writer) = &*lock(&self.0.writer) {
             // Two calls may come here in the other order: totals never go back.
             writer.wanted.send_if_modified(|newest| {
-                let is_more = totals != *newest && totals.covers(*newest);
+                let is_more = totals != newest.totals && totals.covers(newest.totals);
                 if is_more {
-                    *newest = totals;
+                    newest.totals = totals;
+                    newest.at_once = if at_once { totals } else { newest.at_once };
                 }
                 is_more
             });
@@ -137,7 +146,7 @@ impl Lease {
     /// This much of the call is to be vouched for.
     pub fn vouch(&self, totals: Totals) {
         let all = self.session.account().vouch(self.call, totals);
-        self.session.want(all);
+        self.session.want(all, true);
     }
 
     /// What these totals cost in this job.
@@ -165,17 +174,27 @@ impl Lease {
         *lock(&self.session.0.idle_since) = Instant::now();
         // The last voucher of a job is for whoever ends it.
         if !is_over {
-            self.session.want(all);
+            self.session.want(all, false);
         }
         is_over
     }
 }
 
 impl Settlement {
-    async fn write(self, job: Job, mut newest: watch::Receiver<Totals>) {
+    async fn write(self, job: Job, mut newest: watch::Receiver<Wanted>) {
+        let mut vouched = Totals::ZERO;
         while newest.changed().await.is_ok() {
-            let totals = *newest.borrow_and_update();
-            let voucher = job.vouch(totals, false);
+            tokio::select! {
+                _ = self.lull.turn(limits::BOOKS_WAIT_MAX) => {}
+                hurry = newest.wait_for(|wanted| !vouched.covers(wanted.at_once)) => {
+                    if hurry.is_err() {
+                        // The last voucher says it all.
+                        return;
+                    }
+                }
+            }
+            vouched = newest.borrow_and_update().totals;
+            let voucher = job.vouch(vouched, false);
             // A voucher that was lost is missed by a worker that waits for it: it is sent again,
             // until there is a newer one or no more wanted.
             while let Err(error) = self.vouch(&job, &voucher).await {

@@ -8,6 +8,7 @@ use chainference_market::{Lamports, Prices, Totals};
 use sqlx::Connection;
 use sqlx::sqlite::SqliteConnection;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Duration, Instant, timeout_at};
 
 use super::statements::apply;
 use super::{LedgerError, StoredVoucher};
@@ -16,6 +17,8 @@ use super::{LedgerError, StoredVoucher};
 pub(super) const QUEUE_MAX: usize = 1_024;
 /// The most changes in one commit: bounds how long the first of them waits.
 const BATCH_MAX: usize = 256;
+/// So long changes that nothing waits for wait for others: calls come before their rows.
+const LINGER: Duration = Duration::from_millis(10);
 
 /// What a transaction is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -194,12 +197,25 @@ pub(super) async fn write_batches(
 ) {
     let mut batch = Vec::with_capacity(BATCH_MAX);
     while queue.recv_many(&mut batch, BATCH_MAX).await > 0 {
+        gather(&mut queue, &mut batch).await;
         match commit(&mut connection, &batch).await {
             Ok(outcomes) => tell(&disk, batch.drain(..).zip(outcomes)),
             Err(_) => commit_one_by_one(&mut connection, &disk, &mut batch).await,
         }
     }
     connection.close().await.ok();
+}
+
+/// Waits for more as long as nothing among them waits for the disk.
+async fn gather(queue: &mut mpsc::Receiver<Pending>, batch: &mut Vec<Pending>) {
+    let until = Instant::now() + LINGER;
+    let can_wait = |batch: &[Pending]| !batch.iter().any(|one| one.write.waits_for_flush());
+    while batch.len() < BATCH_MAX && can_wait(batch) {
+        let more = queue.recv_many(batch, BATCH_MAX - batch.len());
+        if timeout_at(until, more).await.unwrap_or(0) == 0 {
+            return;
+        }
+    }
 }
 
 /// A change that fails must not take the others of its group with it.

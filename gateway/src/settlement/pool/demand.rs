@@ -9,6 +9,8 @@ const SLOW_HALF_LIFE_S: f64 = 300.0;
 /// A single call keeps a job ready for two half-lives.
 const FORGOTTEN_BELOW_PER_S: f64 = std::f64::consts::LN_2 / SLOW_HALF_LIFE_S / 4.0;
 
+/// So many are ready for each that came at once: the next burst may be larger.
+const BURST_SPREAD: f64 = 1.25;
 /// More calls at once than this are not remembered.
 const BURST_MAX: usize = 64;
 
@@ -58,15 +60,20 @@ impl Demand {
     }
 
     /// How many jobs must be ready so that calls find one while others are being locked, which takes
-    /// `lock_s`: the calls of that time and twice their spread more, or as many as came at once lately, and one.
+    /// `lock_s`: the calls of that time and twice their spread more, or a quarter more than came at once lately, and one.
     pub fn ready_wanted(&self, now: Duration, lock_s: f64) -> usize {
-        let per_s = self.fast.per_s(now).max(self.slow.per_s(now));
         if self.slow.per_s(now) < FORGOTTEN_BELOW_PER_S {
             return 0;
         }
-        let meanwhile = per_s * lock_s.clamp(0.0, 60.0);
+        let meanwhile = self.meanwhile(now, lock_s);
+        let burst = self.burst.most(now) * BURST_SPREAD;
         // From a float: it saturates, and a NaN is 0.
-        (meanwhile + 2.0 * meanwhile.sqrt()).max(self.burst.most(now)).ceil() as usize + 1
+        (meanwhile + 2.0 * meanwhile.sqrt()).max(burst).ceil() as usize + 1
+    }
+
+    /// How many calls come while a job is locked, which takes `lock_s`.
+    pub fn meanwhile(&self, now: Duration, lock_s: f64) -> f64 {
+        self.fast.per_s(now).max(self.slow.per_s(now)) * lock_s.clamp(0.0, 60.0)
     }
 }
 
@@ -142,7 +149,7 @@ mod tests {
         for call in 0..6 {
             demand.arrived(at(call * 40), 0.5);
         }
-        assert_eq!(demand.ready_wanted(at(30_000), 0.5), 7);
+        assert_eq!(demand.ready_wanted(at(30_000), 0.5), 9);
         assert!(demand.ready_wanted(at(330_000), 0.5) < 6, "not for ever");
     }
 
@@ -153,6 +160,6 @@ mod tests {
             demand.arrived(at(call * 600), 0.5);
             demand.missed(at(call * 600));
         }
-        assert!((6..=9).contains(&demand.ready_wanted(at(3_600), 0.5)));
+        assert!((6..=10).contains(&demand.ready_wanted(at(3_600), 0.5)));
     }
 }

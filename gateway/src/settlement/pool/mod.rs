@@ -140,11 +140,12 @@ impl<K: Eq + Hash + Copy, T> Pool<K, T> {
         !self.closed && self.lines.values().any(|waiting| waiting.missing(now, self.lock_s) > 0)
     }
 
-    /// Whether fewer than half of what is wanted are there or on their way: then the next calls may find none.
+    /// Whether fewer are there or on their way than calls will take while one is locked, should they come on as they do.
     pub fn is_low(&self, now: Duration) -> bool {
         self.lines.values().any(|waiting| {
             let there = waiting.ready.len() + waiting.filling;
-            waiting.missing(now, self.lock_s) > there
+            waiting.missing(now, self.lock_s) > 0
+                && (there as f64) < waiting.demand.meanwhile(now, self.lock_s)
         })
     }
 
