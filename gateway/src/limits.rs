@@ -95,7 +95,7 @@ pub const PIECES_GAP: Duration = Duration::from_millis(2);
 /// Calls are in nobody's way when none has moved for this long: the books of those that were answered are written then …
 pub const STILL_AFTER: Duration = Duration::from_millis(3);
 /// … and what they owe is vouched for; after this in any case.
-pub const BOOKS_WAIT_MAX: Duration = Duration::from_millis(20);
+pub const BOOKS_WAIT_MAX: Duration = Duration::from_millis(50);
 /// The same of a job's end, which a worker, a chain and we are long busy with.
 pub const END_WAIT_MAX: Duration = Duration::from_millis(250);
 

@@ -5,7 +5,10 @@ use std::{ops::ControlFlow, sync::atomic::Ordering, time::Duration};
 use chainference_chain::Pubkey;
 use chainference_market::{ReceiptKind, Totals};
 use chainference_protocol::{Delta, Frame, SignedReceipt, WireError};
-use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use tokio::{
+    task::yield_now,
+    time::{Instant, MissedTickBehavior, interval, timeout},
+};
 
 use super::{
     CallError,
@@ -309,7 +312,13 @@ impl<'a> Relay<'a> {
         if let Some(recount) = &mut self.recount {
             recount.delta(&delta);
         }
-        Ok(self.tell(Event::Delta(delta)).await)
+        let is_first = self.started.is_some();
+        let told = self.tell(Event::Delta(delta)).await;
+        if is_first {
+            // It goes out before those that have come behind it are opened.
+            yield_now().await;
+        }
+        Ok(told)
     }
 
     async fn end(&mut self, tokens_cached: u64, totals: Totals) -> Result<(), CallError> {

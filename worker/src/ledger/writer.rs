@@ -18,7 +18,7 @@ pub(super) const QUEUE_MAX: usize = 1_024;
 /// The most changes in one commit: bounds how long the first of them waits.
 const BATCH_MAX: usize = 256;
 /// So long changes that nothing waits for wait for others: calls come before their rows.
-const LINGER: Duration = Duration::from_millis(10);
+const LINGER: Duration = Duration::from_millis(50);
 
 /// What a transaction is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

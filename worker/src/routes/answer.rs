@@ -12,6 +12,7 @@ use chainference_protocol::{
 };
 use futures_util::FutureExt;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::yield_now;
 
 use crate::engine::{EngineError, Event, Generate, Generation};
 use crate::host::{Lease, ModelId};
@@ -238,12 +239,17 @@ impl Answer {
             Gate::Closed => return Err(Break::JobOver),
             Gate::Open { .. } => self.unpaid_since = None,
         }
-        if self.first_token.is_none() {
+        let is_first = self.first_token.is_none();
+        if is_first {
             self.first_token = Some(Instant::now());
             metrics::first_token(self.began.elapsed().as_secs_f64());
         }
         self.sent.tokens_out = self.sent.tokens_out.saturating_add(count);
         self.send(&Frame::Delta(delta)).await?;
+        if is_first {
+            // It goes out before those that are ready behind it are sealed.
+            yield_now().await;
+        }
         if ask {
             let receipt = self.receipt(ReceiptKind::VoucherWanted);
             self.send(&Frame::VoucherWanted { receipt }).await?;
