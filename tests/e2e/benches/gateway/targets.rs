@@ -72,7 +72,7 @@ impl Figures {
     /// The worse of plain and first token.
     pub fn settlement_added_worst(&self, who: Who) -> f64 {
         let each = Point::BURSTS.map(|point| self.settlement_added_p99(who, point));
-        each.into_iter().fold(f64::MIN, f64::max)
+        each.into_iter().fold(f64::NEG_INFINITY, f64::max)
     }
 }
 
