@@ -7,12 +7,12 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use chainference_chain::accounts::{
-    InitializeArgs, JobStatus, PostOfferArgs, Preset, RegisterWorkerArgs, model_hash,
+    InitializeArgs, Job, JobStatus, PostOfferArgs, Preset, RegisterWorkerArgs, model_hash,
 };
 use chainference_chain::instruction::ClaimRequest;
 use chainference_chain::{
-    Chain, Commitment, Endpoints, Instruction, JobTerms, Keypair, Lamports, PROGRAM_ID, Quote,
-    SignedTransaction, Signer, SubmitError, Totals, address, instruction,
+    Chain, Commitment, Endpoints, Instruction, JobTerms, Keypair, Lamports, PROGRAM_ID, Pubkey,
+    Quote, SignedTransaction, Signer, SubmitError, Totals, address, instruction,
 };
 use chainference_market::Voucher;
 
@@ -165,6 +165,14 @@ async fn a_job_is_found_by_its_vault_and_its_worker_and_paid() {
         assert_eq!(jobs[0].1.status(), JobStatus::Locked);
     }
     assert_eq!(chain.jobs_of_worker(&terms.vault).await.unwrap(), []);
+    let found = chain.jobs(&[terms.vault, job, terms.worker]).await;
+    assert!(found.is_err(), "a vault is no job");
+    let found = chain.jobs(&[admin.pubkey(), job, Pubkey::new_unique()]).await.unwrap();
+    let is_locked = |job: &Option<Job>| job.as_ref().map(|job| job.status() == JobStatus::Locked);
+    assert_eq!(found.iter().map(is_locked).collect::<Vec<_>>(), [None, Some(true), None]);
+    let (clock, config) = chain.clock_and_config().await.unwrap();
+    assert_eq!(config, chain.config().await.unwrap());
+    assert!(clock.slot <= chain.clock().await.unwrap().slot);
     assert_eq!(chain.workers().await.unwrap()[0].0, terms.worker);
     assert_eq!(chain.offers().await.unwrap()[0].0, terms.offer);
 

@@ -24,6 +24,8 @@ const JOB_VAULT_AT: usize = TAG_BYTES;
 const JOB_WORKER_AT: usize = JOB_VAULT_AT + 32;
 const JOB_MODEL_AT: usize = TAG_BYTES + std::mem::offset_of!(Job, model_hash);
 const JOB_STATUS_AT: usize = TAG_BYTES + std::mem::offset_of!(Job, status);
+/// The most accounts that a node tells at once.
+const ACCOUNTS_MAX: usize = 100;
 
 /// Where the node answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -113,6 +115,12 @@ impl Chain {
         self.load(address).await
     }
 
+    /// These jobs, `None` for each that isn't there.
+    pub async fn jobs(&self, addresses: &[Pubkey]) -> Result<Vec<Option<Job>>, ChainError> {
+        let accounts = self.accounts(addresses).await?;
+        addresses.iter().zip(accounts).map(|(address, account)| ours(address, account)).collect()
+    }
+
     /// Every worker's record in the market.
     pub async fn workers(&self) -> Result<Vec<(Pubkey, Worker)>, ChainError> {
         self.list(&[]).await
@@ -165,10 +173,15 @@ impl Chain {
 
     /// The chain's own clock.
     pub async fn clock(&self) -> Result<Clock, ChainError> {
-        let account = self.account(&sysvar::clock::ID).await?;
-        let data = account.as_ref().map(|account| account.data.as_slice()).unwrap_or_default();
-        parse_clock(data)
-            .ok_or(ChainError::BadAccount { address: sysvar::clock::ID, what: "the clock sysvar" })
+        clock(self.account(&sysvar::clock::ID).await?)
+    }
+
+    /// The chain's clock, and the market's configuration at that time; `None` before `initialize`.
+    pub async fn clock_and_config(&self) -> Result<(Clock, Option<Config>), ChainError> {
+        let addresses = [sysvar::clock::ID, address::config()];
+        let mut accounts = self.accounts(&addresses).await?;
+        let config = accounts.pop().flatten();
+        Ok((clock(accounts.pop().flatten())?, ours(&addresses[1], config)?))
     }
 
     pub async fn slot(&self) -> Result<u64, ChainError> {
@@ -215,13 +228,22 @@ impl Chain {
         account.map(|account| decode(address, &account)).transpose()
     }
 
-    async fn load<T: Stored>(&self, address: &Pubkey) -> Result<Option<T>, ChainError> {
-        let Some(account) = self.account(address).await? else { return Ok(None) };
-        if account.owner != PROGRAM_ID.to_string() {
-            // Lamports sent to an address make it exist before the program does.
-            return Ok(None);
+    /// As many as were asked for, in that order.
+    async fn accounts(&self, addresses: &[Pubkey]) -> Result<Vec<Option<AccountData>>, ChainError> {
+        let mut found = Vec::with_capacity(addresses.len());
+        for some in addresses.chunks(ACCOUNTS_MAX) {
+            let config = account_config(self.rpc.commitment());
+            let answer = self.rpc.get_multiple_ui_accounts_with_config(some, config).await;
+            let accounts = answer.map_err(|error| self.failed(error))?.value;
+            for (address, account) in some.iter().zip(accounts) {
+                found.push(account.map(|account| decode(address, &account)).transpose()?);
+            }
         }
-        parse(address, &account.data).map(Some)
+        Ok(found)
+    }
+
+    async fn load<T: Stored>(&self, address: &Pubkey) -> Result<Option<T>, ChainError> {
+        ours(address, self.account(address).await?)
     }
 
     async fn list<T: Stored>(
@@ -286,6 +308,22 @@ pub(crate) fn decode(address: &Pubkey, account: &UiAccount) -> Result<AccountDat
         .decode()
         .ok_or(ChainError::BadAccount { address: *address, what: "readable bytes" })?;
     Ok(AccountData { owner: account.owner.clone(), executable: account.executable, data })
+}
+
+/// What the program keeps in an account; `None` where it has none there.
+fn ours<T: Stored>(
+    address: &Pubkey,
+    account: Option<AccountData>,
+) -> Result<Option<T>, ChainError> {
+    // Lamports sent to an address make it exist before the program does.
+    let account = account.filter(|account| account.owner == PROGRAM_ID.to_string());
+    account.map(|account| parse(address, &account.data)).transpose()
+}
+
+fn clock(account: Option<AccountData>) -> Result<Clock, ChainError> {
+    let data = account.as_ref().map(|account| account.data.as_slice()).unwrap_or_default();
+    parse_clock(data)
+        .ok_or(ChainError::BadAccount { address: sysvar::clock::ID, what: "the clock sysvar" })
 }
 
 fn parse<T: Stored>(address: &Pubkey, data: &[u8]) -> Result<T, ChainError> {

@@ -4,7 +4,7 @@ use chainference_market::{Lamports, Prices};
 use serde::Serialize;
 use sqlx::{Row, sqlite::SqliteRow};
 
-use super::{JobRow, JobStatus, Ledger, LedgerError, SessionKey, from_sql, jobs::AHEAD};
+use super::{JobRow, JobStatus, Ledger, LedgerError, SessionKey, from_sql, jobs::AHEAD, to_sql};
 
 /// What the outside may see of a job. Amounts are lamports.
 #[derive(Clone, Debug, Serialize)]
@@ -92,6 +92,21 @@ impl Ledger {
         let rows = sqlx::query(
             "SELECT * FROM jobs WHERE status NOT IN ('closed', 'failed') ORDER BY created_at, id",
         )
+        .fetch_all(&self.pool)
+        .await?;
+        rows.iter().map(read_row).collect()
+    }
+
+    /// The same, less the settled jobs that were opened in this slot or later: their accounts must stay for a while.
+    ///
+    /// # Errors
+    /// [`LedgerError`]
+    pub async fn jobs_to_move(&self, slot: u64) -> Result<Vec<JobRow>, LedgerError> {
+        let rows = sqlx::query(
+            "SELECT * FROM jobs WHERE status NOT IN ('closed', 'failed')
+             AND (status <> 'settled' OR open_slot < ?) ORDER BY created_at, id",
+        )
+        .bind(to_sql(slot)?)
         .fetch_all(&self.pool)
         .await?;
         rows.iter().map(read_row).collect()

@@ -106,6 +106,9 @@ async fn a_job_goes_through_its_life_and_never_back() {
     assert_eq!(ledger.job("j").await.unwrap().unwrap().ended_at_ms, Some(3));
     ledger.settle_job("j", Lamports(4_000), Lamports(6_000), 4).await.unwrap();
     assert!(ledger.settle_job("j", Lamports(1), Lamports(1), 5).await.is_err(), "settled once");
+    let opened = ledger.job("j").await.unwrap().unwrap().open_slot;
+    assert!(ledger.jobs_to_move(opened).await.unwrap().is_empty(), "its account must stay");
+    assert_eq!(ledger.jobs_to_move(opened + 1).await.unwrap().len(), 1);
     assert!(ledger.lock_job("j", Lamports(5), 5).await.is_err(), "settled is final");
     ledger.close_job("j", 6).await.unwrap();
     assert!(ledger.close_job("j", 7).await.is_err(), "closed once");

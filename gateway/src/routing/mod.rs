@@ -197,9 +197,9 @@ enum ReadError {
 
 async fn read(chain: &Chain, admission: Admission) -> Result<Snapshot, ReadError> {
     let reads =
-        async { tokio::try_join!(chain.workers(), chain.offers(), chain.clock(), chain.config()) };
+        async { tokio::try_join!(chain.workers(), chain.offers(), chain.clock_and_config()) };
     let read = tokio::time::timeout(limits::DIRECTORY_DEADLINE, reads).await;
-    let (workers, offers, clock, config) = read.map_err(|_| ReadError::Late)??;
+    let (workers, offers, (clock, config)) = read.map_err(|_| ReadError::Late)??;
     let config = config.ok_or(ReadError::NoMarket)?;
     let reading = Reading {
         now_unix_s: clock.unix_s,

@@ -1,11 +1,15 @@
 //! Keeps jobs ready before calls come, and sessions going: the shell around the pool.
 
 use std::{
+    collections::HashSet,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use chainference_chain::{Pubkey, accounts::JobStatus};
+use chainference_chain::{
+    Pubkey,
+    accounts::{self, JobStatus},
+};
 use chainference_market::{Lamports, Totals};
 use tokio::{
     sync::Notify,
@@ -207,12 +211,17 @@ impl Settlement {
         if self.ahead.pool().is_empty() && self.sessions.is_empty() {
             return;
         }
-        let Ok(jobs) = self.chain.jobs_of_vault(&self.vault).await else { return };
-        let is_gone = |job: &Job| {
-            let found = jobs.iter().find(|(address, _)| *address == job.address);
-            // What isn't there may be too new for the node that was asked.
-            found.is_some_and(|(_, found)| found.status() == JobStatus::Settled)
+        let ready = self.ahead.pool().jobs(|session| session.job().address);
+        let open = self.sessions.all().into_iter().map(|(_, session)| session.job().address);
+        let addresses: Vec<_> = ready.into_iter().chain(open).collect();
+        let Ok(jobs) = self.chain.jobs(&addresses).await else { return };
+        // What isn't there may be too new for the node that was asked.
+        let is_settled = |job: &Option<_>| {
+            job.as_ref().is_some_and(|job: &accounts::Job| job.status() == JobStatus::Settled)
         };
+        let settled = addresses.iter().zip(jobs).filter(|(_, job)| is_settled(job));
+        let settled: HashSet<_> = settled.map(|(address, _)| *address).collect();
+        let is_gone = |job: &Job| settled.contains(&job.address);
         let gone = self.ahead.pool().take_out(|session| is_gone(session.job()));
         self.end_sessions(gone);
         let gone = self.sessions.take_if(|session| is_gone(session.job()));

@@ -12,14 +12,14 @@ use tokio_util::sync::CancellationToken;
 use super::{
     CallError, Settlement,
     job::Job,
-    next::{Known, OnChain, Step, is_over, next},
+    next::{Known, OnChain, Step, next},
     prepare::fee,
 };
 use crate::{
     clock::{ChainTime, now_unix_ms},
     failpoint,
     ledger::{JobRow, JobStatus, StoredTransaction, TransactionKind},
-    limits,
+    limits::{self, CLOSE_AFTER_SLOTS},
 };
 
 impl Settlement {
@@ -28,6 +28,7 @@ impl Settlement {
         let mut tick = interval(limits::SWEEP_INTERVAL);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while stop.run_until_cancelled(tick.tick()).await.is_some() {
+            drop(self.lull.turn(limits::END_WAIT_MAX).await);
             // Without the chain's time there is nothing to decide.
             let Ok(snapshot) = self.directory.snapshot() else { continue };
             if let Err(error) = self.sweep(snapshot.time).await {
@@ -37,7 +38,7 @@ impl Settlement {
     }
 
     async fn sweep(&self, now: ChainTime) -> Result<(), CallError> {
-        let due = self.ledger.unfinished_jobs().await?.into_iter().filter(|row| is_due(row, now));
+        let due = self.ledger.jobs_to_move(now.slot.saturating_sub(CLOSE_AFTER_SLOTS)).await?;
         stream::iter(due)
             .for_each_concurrent(limits::SWEEP_CONCURRENCY, async |row| {
                 let Some(_driven) = self.live.try_hold(&row.id) else { return };
@@ -243,9 +244,4 @@ fn restore(stored: StoredTransaction) -> Option<SignedTransaction> {
         wire: stored.wire,
         last_valid_block_height: stored.last_valid_block_height,
     })
-}
-
-/// Settled jobs wait for their slot without asking the chain each time.
-fn is_due(row: &JobRow, now: ChainTime) -> bool {
-    row.status != JobStatus::Settled || is_over(row.open_slot, now)
 }

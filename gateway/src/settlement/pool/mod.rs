@@ -187,6 +187,12 @@ impl<K: Eq + Hash + Copy, T> Pool<K, T> {
         waiting.failures = waiting.failures.saturating_add(1);
     }
 
+    /// What is told of each job that is ready.
+    pub fn jobs<U>(&self, tell: impl Fn(&T) -> U) -> Vec<U> {
+        let ready = self.lines.values().flat_map(|waiting| &waiting.ready);
+        ready.map(|ready| tell(&ready.job)).collect()
+    }
+
     /// Takes out the jobs of which `is_gone` is true: they are settled, or their worker forgot them.
     pub fn take_out(&mut self, is_gone: impl Fn(&T) -> bool) -> Vec<T> {
         let mut gone = Vec::new();

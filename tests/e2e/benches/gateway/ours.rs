@@ -48,22 +48,24 @@ impl<'a> Settling<'a> {
     }
 }
 
-/// Waits until so many calls find jobs that are ready. What is not ready in time is made when it is needed,
-/// and shows.
+/// Waits until so many calls find jobs that are ready, and no more are being made: that would be another gateway's load.
+/// What is not ready in time is made when it is needed, and shows.
 pub async fn get_ready(settling: &[Settling<'_>], calls: usize) -> Result<(), Failed> {
     let Some(one) = settling.iter().find(|one| one.target.who == Who::PerCall) else {
         return Ok(());
     };
     let url = format!("http://{}/metrics", one.target.address);
+    let mut before = 0.0;
     for _ in 0..60 {
         let text = reqwest::get(&url).await?.text().await?;
         let ready = text.lines().find_map(|line| line.strip_prefix(READY));
         let ready: f64 = ready.and_then(|ready| ready.trim().parse().ok()).unwrap_or(0.0);
         // The first opens the connection.
-        if ready > calls as f64 {
+        if ready > calls as f64 && ready == before {
             break;
         }
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        before = ready;
+        tokio::time::sleep(Duration::from_millis(100)).await;
     }
     Ok(())
 }
