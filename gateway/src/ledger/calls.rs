@@ -135,12 +135,15 @@ impl Ledger {
             let mut cost = Lamports::ZERO;
             for (job, prices) in self.jobs_of_call(call).await? {
                 let Some(vouched) = self.highest_voucher(&job).await? else { continue };
-                totals = vouched.totals;
                 let beyond = |_| LedgerError::Corrupt { what: format!("vouchers of {job}") };
-                // What the job's other calls have not cost is this one's.
-                let others = self.cost_of_calls(&job).await?;
-                let more = prices.cost(totals).map_err(beyond)?;
-                let more = Lamports(more.0.saturating_sub(others.0));
+                // What is not the job's other calls' is this one's.
+                let (others, others_cost) = self.ended_calls(&job).await?;
+                totals = Totals {
+                    tokens_in: vouched.totals.tokens_in.saturating_sub(others.tokens_in),
+                    tokens_out: vouched.totals.tokens_out.saturating_sub(others.tokens_out),
+                };
+                let more = prices.cost(vouched.totals).map_err(beyond)?;
+                let more = Lamports(more.0.saturating_sub(others_cost.0));
                 cost = cost.plus(more).map_err(beyond)?;
             }
             let end = CallEnd::failed(totals, "the gateway stopped".to_owned()).costing(cost);

@@ -1,6 +1,6 @@
 //! Looking at jobs: what the sweeper works on, and what the outside may see.
 
-use chainference_market::{Lamports, Prices};
+use chainference_market::{Lamports, Prices, Totals};
 use serde::Serialize;
 use sqlx::{Row, sqlite::SqliteRow};
 
@@ -50,19 +50,25 @@ impl Ledger {
         row.as_ref().map(read_row).transpose()
     }
 
-    /// What the calls of a job that have ended did cost.
+    /// The tokens of a job's calls that have ended, and what those did cost.
     ///
     /// # Errors
     /// [`LedgerError`]
-    pub(super) async fn cost_of_calls(&self, job: &str) -> Result<Lamports, LedgerError> {
-        let sum: i64 = sqlx::query_scalar(
-            "SELECT CAST(COALESCE(SUM(cost), 0) AS BIGINT) FROM calls
-             WHERE job = ? AND status <> 'running'",
+    pub(super) async fn ended_calls(&self, job: &str) -> Result<(Totals, Lamports), LedgerError> {
+        let (tokens_in, tokens_out, cost): (i64, i64, i64) = sqlx::query_as(
+            "SELECT CAST(COALESCE(SUM(tokens_in), 0) AS BIGINT),
+                    CAST(COALESCE(SUM(tokens_out), 0) AS BIGINT),
+                    CAST(COALESCE(SUM(cost), 0) AS BIGINT)
+             FROM calls WHERE job = ? AND status <> 'running'",
         )
         .bind(job)
         .fetch_one(&self.pool)
         .await?;
-        Ok(Lamports(from_sql(sum, "cost")?))
+        let totals = Totals {
+            tokens_in: from_sql(tokens_in, "tokens_in")?,
+            tokens_out: from_sql(tokens_out, "tokens_out")?,
+        };
+        Ok((totals, Lamports(from_sql(cost, "cost")?)))
     }
 
     /// The jobs that were made for a call, or that it uses, with their prices.

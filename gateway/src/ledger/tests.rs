@@ -244,12 +244,22 @@ async fn a_call_that_a_crash_cut_short_costs_what_was_vouched() {
     let mut job = new_job("j");
     job.prices = Prices { input_per_mtok: 2_000_000, output_per_mtok: 3_000_000, charge_min: 0 };
     ledger.intend_job(&job, 1).await.unwrap();
+    ledger.call_uses("chatcmpl-1", "j").await.unwrap();
     ledger.store_voucher("j", &voucher(5, 0), 2).await.unwrap();
     ledger.store_voucher("j", &voucher(5, 7), 3).await.unwrap();
     assert_eq!(ledger.fail_running_calls(9).await.unwrap(), 1);
     let [day, ..] = ledger.used(DEFAULT_KEY, 1).await.unwrap();
     assert_eq!((day.spent_lamports, day.reserved_lamports), (5 * 2 + 7 * 3, 0));
     assert_eq!(ledger.fail_running_calls(9).await.unwrap(), 0);
+
+    // The next call of the same job: the rest is its.
+    begin(&ledger, "chatcmpl-2", 10).await.unwrap();
+    ledger.call_uses("chatcmpl-2", "j").await.unwrap();
+    ledger.store_voucher("j", &voucher(9, 8), 11).await.unwrap();
+    assert_eq!(ledger.fail_running_calls(12).await.unwrap(), 1);
+    let spend = &ledger.spend(Some(DEFAULT_KEY), 0).await.unwrap()[0];
+    assert_eq!((spend.calls, spend.tokens_in, spend.tokens_out), (2, 9, 8));
+    assert_eq!(spend.cost_lamports, 9 * 2 + 8 * 3);
 }
 
 #[tokio::test]

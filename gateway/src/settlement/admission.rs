@@ -122,7 +122,8 @@ impl Call {
             true => None,
             false => self.settlement.lull.turn(limits::BOOKS_WAIT_MAX).await,
         };
-        if let Some(Signed { worker, x25519, mut receipts, found }) = signed {
+        if let Some(signed) = signed {
+            let Signed { worker, x25519, mut receipts, found } = *signed;
             self.check_late(worker, &mut receipts);
             found.iter().for_each(|found| receipts.judged(found));
             end.receipts = receipts.into_stored();

@@ -63,7 +63,7 @@ pub(super) enum Attempt {
 /// A call that its client waits for no more.
 pub(super) struct Over {
     pub end: CallEnd,
-    pub signed: Option<Signed>,
+    pub signed: Option<Box<Signed>>,
 }
 
 /// What the worker has signed of it, and what the model's tokenizer found.

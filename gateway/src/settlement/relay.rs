@@ -90,7 +90,7 @@ impl Call {
         let Candidate { worker, x25519, .. } = *candidate;
         Attempt::Over(Over {
             end: end.on(job),
-            signed: Some(Signed { worker, x25519, receipts, found }),
+            signed: Some(Box::new(Signed { worker, x25519, receipts, found })),
         })
     }
 }
