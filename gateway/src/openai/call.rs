@@ -194,5 +194,8 @@ pub(super) fn finish_reason(reason: FinishReason) -> &'static str {
 
 /// Renders what is made of strings, numbers and lists of these.
 pub(super) fn json<T: serde::Serialize>(value: &T) -> String {
-    serde_json::to_string(value).expect("strings and numbers always serialise")
+    // What most events of a stream take.
+    let mut text = Vec::with_capacity(320);
+    serde_json::to_writer(&mut text, value).expect("strings and numbers always serialise");
+    String::from_utf8(text).expect("JSON is UTF-8")
 }

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use memchr::{memchr, memchr2};
 use thiserror::Error;
 
 /// A worker's event grew beyond all sense.
@@ -52,7 +53,7 @@ impl EventReader {
         let Some(first) = chunk.first() else { return Ok(()) };
         let mut rest = if self.after_return && *first == b'\n' { &chunk[1..] } else { chunk };
         self.after_return = chunk.last() == Some(&b'\r');
-        while let Some(at) = rest.iter().position(|byte| matches!(byte, b'\n' | b'\r')) {
+        while let Some(at) = memchr2(b'\n', b'\r', rest) {
             let (begun, end) = rest.split_at(at);
             let end_bytes = if end.starts_with(b"\r\n") { 2 } else { 1 };
             rest = &end[end_bytes..];
@@ -85,11 +86,13 @@ impl EventReader {
             }
             return Ok(());
         }
-        let colon = line.iter().position(|byte| *byte == b':').unwrap_or(line.len());
+        let colon = memchr(b':', line).unwrap_or(line.len());
         let (name, value) = line.split_at(colon);
         if name == b"data" {
             let value = value.strip_prefix(b":").unwrap_or(value);
-            self.data.extend_from_slice(value.strip_prefix(b" ").unwrap_or(value));
+            let value = value.strip_prefix(b" ").unwrap_or(value);
+            self.data.reserve(value.len() + 1);
+            self.data.extend_from_slice(value);
             self.data.push(b'\n');
             self.check(self.data.len())?;
         }

@@ -109,7 +109,9 @@ impl Rendering {
 
     /// All that is ready, as it is written.
     fn bytes(&mut self) -> Option<Bytes> {
-        let mut text = String::new();
+        let data =
+            |piece: &Piece| if let Piece::Event(event) = piece { event.data.len() } else { 0 };
+        let mut text = String::with_capacity(self.ready.iter().map(|one| data(one) + 16).sum());
         while let Some(piece) = self.pop() {
             let parts = match &piece {
                 Piece::Event(StreamEvent { name: Some(name), data }) => {
@@ -118,7 +120,6 @@ impl Rendering {
                 Piece::Event(StreamEvent { name: None, data }) => ["data: ", data, "\n\n", "", ""],
                 Piece::Silence => [self.form.silence(), "", "", "", ""],
             };
-            text.reserve(parts.iter().map(|part| part.len()).sum());
             parts.into_iter().for_each(|part| text.push_str(part));
         }
         (!text.is_empty()).then(|| Bytes::from(text))
