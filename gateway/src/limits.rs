@@ -98,6 +98,8 @@ pub const STILL_AFTER: Duration = Duration::from_millis(3);
 pub const BOOKS_WAIT_MAX: Duration = Duration::from_millis(50);
 /// The same of a job's end, which a worker, a chain and we are long busy with.
 pub const END_WAIT_MAX: Duration = Duration::from_millis(250);
+/// A voucher for so long a prompt does not wait: workers bound what one client owes them for input.
+pub const PROMPT_TOKENS_LONG: u64 = 1_024;
 
 /// A worker whose answer has ended but not its stream loses the connection after this.
 pub const HEAR_OUT_DEADLINE: Duration = Duration::from_millis(250);

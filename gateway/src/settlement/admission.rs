@@ -118,9 +118,10 @@ impl Call {
         self.caller.correct_tokens(charge.tokens, end.tokens_in.saturating_add(end.tokens_out));
         metrics::spent(self.caller.key_name(), charge.owed);
         // What a budget holds for it is let go of at once: the key's next call may need that.
-        let _turn = match self.caller.budgets().is_some() {
-            true => None,
-            false => self.settlement.lull.turn(limits::BOOKS_WAIT_MAX).await,
+        let _turn = if self.caller.budgets().is_some() {
+            None
+        } else {
+            self.settlement.lull.turn(limits::BOOKS_WAIT_MAX).await
         };
         if let Some(signed) = signed {
             let Signed { worker, x25519, mut receipts, found } = *signed;

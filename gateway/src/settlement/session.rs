@@ -174,7 +174,7 @@ impl Lease {
         *lock(&self.session.0.idle_since) = Instant::now();
         // The last voucher of a job is for whoever ends it.
         if !is_over {
-            self.session.want(all, false);
+            self.session.want(all, owed.tokens_in >= limits::PROMPT_TOKENS_LONG);
         }
         is_over
     }
