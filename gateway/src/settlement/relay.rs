@@ -7,7 +7,7 @@ use chainference_market::{ReceiptKind, Totals};
 use chainference_protocol::{Delta, Frame, SignedReceipt, WireError};
 use tokio::{
     task::yield_now,
-    time::{Instant, MissedTickBehavior, interval, timeout},
+    time::{Instant, MissedTickBehavior, interval_at, timeout},
 };
 
 use super::{
@@ -200,7 +200,7 @@ impl<'a> Relay<'a> {
 
     /// Relays until the answer is complete or the client has left.
     async fn run(&mut self) -> Result<(), CallError> {
-        let mut tick = interval(limits::VOUCH_INTERVAL);
+        let mut tick = interval_at(Instant::now() + limits::VOUCH_INTERVAL, limits::VOUCH_INTERVAL);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut heard = Instant::now();
         loop {
