@@ -16,6 +16,7 @@ pub mod fuzzing;
 mod keys;
 mod ledger;
 mod limits;
+mod lull;
 mod metrics;
 mod middleware;
 mod openai;
@@ -55,6 +56,7 @@ use crate::{
     access::{Access, Tokens},
     clock::now_unix_ms,
     keys::Secret,
+    lull::Lull,
     repeats::Repeats,
     routing::{Admission, Directory},
     settlement::{Parts, Settlement, Workers},
@@ -152,8 +154,10 @@ async fn assemble(
         heartbeat_age_s_max: options.heartbeat_age_s_max,
         allow_private_endpoints: options.allow_private_endpoints,
     };
+    let lull = Lull::new();
+    ledger.keep_tidy(lull.clone());
     let directory = if options.market {
-        Directory::start(chain.clone(), admission, background.clone()).await
+        Directory::start(chain.clone(), admission, lull.clone(), background.clone()).await
     } else {
         Directory::closed()
     };
@@ -170,6 +174,7 @@ async fn assemble(
         fees_matter: options.fees_matter,
         ahead_max: options.ahead_max,
         low_balance: options.low_balance,
+        lull,
     }))
 }
 

@@ -194,10 +194,10 @@ pub const SESSION_CALLS: u64 = 32;
 pub const READY_PER_WORKER_MAX: usize = 24;
 /// Jobs that wait for calls hold at most one part in so many of what is free.
 pub const AHEAD_SHARE: u64 = 4;
-/// Jobs for the next calls are made when none has come for this long …
-pub const LULL: Duration = Duration::from_millis(100);
+/// Jobs for the next calls are made when none has moved for this long …
+pub const AHEAD_PAUSE: Duration = Duration::from_millis(100);
 /// … or after this, however many come.
-pub const LULL_MAX: Duration = Duration::from_millis(500);
+pub const AHEAD_WAIT_MAX: Duration = Duration::from_millis(500);
 /// How often the pool is looked after, though nothing happens.
 pub const AHEAD_INTERVAL: Duration = Duration::from_millis(500);
 /// How often the chain is asked whether jobs that wait are still there.

@@ -80,12 +80,16 @@ impl Disk {
         if is_broken { Err(lost()) } else { Ok(()) }
     }
 
-    /// Moves the log into the database now and then, as long as `beside` is open.
-    pub fn tidy_while_open(&self, beside: SqlitePool) {
+    /// Moves the log into the database now and then, as long as `beside` is open; each time once `paused` returns.
+    pub fn tidy_while_open<P>(&self, beside: SqlitePool, paused: impl Fn() -> P + Send + 'static)
+    where
+        P: Future<Output = ()> + Send,
+    {
         let log = self.0.log.clone();
         tokio::spawn(async move {
             loop {
                 sleep(TIDY_EVERY).await;
+                paused().await;
                 if beside.is_closed() {
                     return;
                 }

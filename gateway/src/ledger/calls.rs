@@ -50,10 +50,6 @@ impl CallEnd {
         self.cost = cost;
         self
     }
-
-    pub fn totals(&self) -> Totals {
-        Totals { tokens_in: self.tokens_in, tokens_out: self.tokens_out }
-    }
 }
 
 /// Both only of a call that still runs.

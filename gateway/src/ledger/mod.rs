@@ -52,6 +52,8 @@ use sqlx::{
 };
 use thiserror::Error;
 
+use crate::{limits, lull::Lull};
+
 static MIGRATIONS: Migrator = sqlx::migrate!("../migrations/gateway");
 
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -101,8 +103,16 @@ impl Ledger {
         let writer = Writer::open(&chainference_ledger::options_to_write(path)).await?;
         let ledger = Self { pool, writer, disk: Disk::new(path), path: path.into() };
         ledger.flush().await?;
-        ledger.disk.tidy_while_open(ledger.pool.clone());
         Ok(ledger)
+    }
+
+    /// Moves what was written into the database now and then, when no call is in its way.
+    pub fn keep_tidy(&self, lull: Lull) {
+        let paused = move || {
+            let lull = lull.clone();
+            async move { lull.pause(limits::END_WAIT_MAX).await }
+        };
+        self.disk.tidy_while_open(self.pool.clone(), paused);
     }
 
     /// Opens an existing ledger to look into, beside a gateway that may be running.

@@ -37,7 +37,7 @@ use thiserror::Error;
 use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-use crate::{clock::ChainTime, limits};
+use crate::{clock::ChainTime, limits, lull::Lull};
 use candidate::Reading;
 use lately::Lately;
 
@@ -90,7 +90,12 @@ struct Latest {
 
 impl Directory {
     /// Reads the chain once, whatever comes of it, and then each second until `stop`.
-    pub async fn start(chain: Chain, admission: Admission, stop: CancellationToken) -> Self {
+    pub async fn start(
+        chain: Chain,
+        admission: Admission,
+        lull: Lull,
+        stop: CancellationToken,
+    ) -> Self {
         let first = read(&chain, admission).await.map_err(|error| error.to_string());
         if let Err(error) = &first {
             tracing::warn!(error, "the chain does not answer yet");
@@ -100,7 +105,8 @@ impl Directory {
             Err(error) => Latest { known: None, trouble: Some(error) },
         };
         let (sender, latest) = watch::channel(latest);
-        tokio::spawn(keep_fresh(chain, admission, sender, stop));
+        let fresh = keep_fresh(chain, admission, lull, sender);
+        tokio::spawn(async move { stop.run_until_cancelled(fresh).await });
         Self::reading(latest, admission)
     }
 
@@ -162,13 +168,10 @@ impl Snapshot {
     }
 }
 
-async fn keep_fresh(
-    chain: Chain,
-    admission: Admission,
-    sender: watch::Sender<Latest>,
-    stop: CancellationToken,
-) {
-    while stop.run_until_cancelled(tokio::time::sleep(limits::DIRECTORY_INTERVAL)).await.is_some() {
+async fn keep_fresh(chain: Chain, admission: Admission, lull: Lull, sender: watch::Sender<Latest>) {
+    loop {
+        tokio::time::sleep(limits::DIRECTORY_INTERVAL).await;
+        lull.pause(limits::END_WAIT_MAX).await;
         match read(&chain, admission).await {
             Ok(snapshot) => {
                 if sender.borrow().trouble.is_some() {

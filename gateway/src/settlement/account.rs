@@ -63,16 +63,17 @@ impl Account {
         self.vouched()
     }
 
-    /// A call has ended and `owed` is paid for it: the job's next voucher. Unless `is_even`, the
-    /// worker counts more than that, and what it counts beyond would use up the credit of later
-    /// calls: the job takes no more.
-    pub fn settle(&mut self, call: u32, owed: Totals, is_even: bool) -> Totals {
-        if let Some(share) = self.live.remove(&call) {
-            let owed = within(owed, share.bounds);
-            self.settled = plus(self.settled, owed).unwrap_or(self.settled);
-        }
+    /// A call has ended and `owed` is paid for it. Returns what that costs: over all calls, it adds up to what the job
+    /// costs. Unless `is_even`, the worker counts more than that, and what it counts beyond would use up the
+    /// credit of later calls: the job takes no more.
+    pub fn settle(&mut self, call: u32, owed: Totals, is_even: bool) -> Lamports {
         self.open &= is_even;
-        self.vouched()
+        let Some(share) = self.live.remove(&call) else { return Lamports::ZERO };
+        let owed = within(owed, share.bounds);
+        // It was within what the stake covers, so that it can't overflow.
+        let cost = self.price_of(owed).unwrap_or(self.stake);
+        self.settled = plus(self.settled, owed).unwrap_or(self.settled);
+        cost
     }
 
     /// The worker refused a call before it did anything: as if it had not been, but for its number.
@@ -168,7 +169,8 @@ mod tests {
         assert_eq!(account.admit(totals(10, 20)), Some(0));
         assert_eq!(account.admit(totals(10, 20)), Some(1));
         assert_eq!(account.admit(totals(1, 0)), None, "all is reserved");
-        assert_eq!(account.settle(0, totals(10, 5), true), totals(10, 5));
+        assert_eq!(account.settle(0, totals(10, 5), true), Lamports(50));
+        assert_eq!(account.vouched(), totals(10, 5));
         assert_eq!(account.admit(totals(10, 10)), Some(2), "what was not used is free again");
         assert_eq!(account.used(), Lamports(20 + 50 + 30));
     }
@@ -180,9 +182,11 @@ mod tests {
             (account.admit(totals(10, 50)).unwrap(), account.admit(totals(10, 50)).unwrap());
         assert_eq!(account.vouch(first, totals(10, 1)), totals(10, 1));
         assert_eq!(account.vouch(second, totals(9, 2)), totals(19, 3));
-        assert_eq!(account.settle(first, totals(10, 7), true), totals(19, 9));
+        account.settle(first, totals(10, 7), true);
+        assert_eq!(account.vouched(), totals(19, 9));
         assert_eq!(account.vouch(first, totals(10, 50)), totals(19, 9), "it has ended");
-        assert_eq!(account.settle(second, totals(9, 400), true), totals(19, 57), "bounded");
+        account.settle(second, totals(9, 400), true);
+        assert_eq!(account.vouched(), totals(19, 57), "bounded");
         assert!(account.is_idle() && account.is_open());
     }
 
@@ -218,7 +222,8 @@ mod tests {
         let mut account = Account::new(PRICES, Lamports(60), u32::MAX);
         let call = account.admit(totals(10, 0)).unwrap();
         assert_eq!(account.price_of(totals(10, 0)), Ok(Lamports(50)));
-        account.settle(call, totals(10, 0), true);
+        assert_eq!(account.settle(call, totals(10, 0), true), Lamports(50));
+        assert_eq!(account.settle(call, totals(10, 0), true), Lamports::ZERO, "once");
         assert_eq!(account.price_of(totals(40, 1)), Ok(Lamports(2)));
         assert!(!account.admits(totals(51, 0)));
         account.grow(Lamports(61));
@@ -226,18 +231,22 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever calls come and go, no voucher is beyond the stake, and none goes back.
+        /// Whatever calls come and go, no voucher is beyond the stake, and none goes back; what they cost adds up.
         #[test]
         fn vouchers_rise_and_stay_within_the_stake(
             steps in proptest::collection::vec((0u8..4, 0u64..40, 0u64..40), 1..60),
         ) {
             let mut account = Account::new(PRICES, Lamports(200), u32::MAX);
             let mut live: Vec<(u32, Totals)> = Vec::new();
-            let mut before = Totals::ZERO;
+            let (mut before, mut costs) = (Totals::ZERO, Lamports::ZERO);
             for (step, tokens_in, tokens_out) in steps {
                 let asked = totals(tokens_in, tokens_out);
                 let now = match (step, live.pop()) {
-                    (0, Some((call, at))) => account.settle(call, plus(at, asked).unwrap(), true),
+                    (0, Some((call, at))) => {
+                        let cost = account.settle(call, plus(at, asked).unwrap(), true);
+                        costs = costs.plus(cost).unwrap();
+                        account.vouched()
+                    }
                     (1, Some((call, at))) => {
                         let at = plus(at, asked).unwrap();
                         live.push((call, at));
@@ -253,6 +262,10 @@ mod tests {
                 prop_assert!(PRICES.cost(now).unwrap() <= Lamports(200));
                 before = now;
             }
+            for (call, at) in live {
+                costs = costs.plus(account.settle(call, at, true)).unwrap();
+            }
+            prop_assert_eq!(costs, PRICES.cost(account.vouched()).unwrap());
         }
     }
 }

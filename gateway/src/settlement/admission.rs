@@ -1,6 +1,6 @@
 //! What a call may cost its key: reserved before anything leaves, settled when it has ended.
 
-use chainference_market::{Lamports, Totals};
+use chainference_market::Lamports;
 use tokio::sync::OnceCell;
 
 use super::{
@@ -113,7 +113,7 @@ impl Call {
     }
 
     /// Records how the call ended, what it cost and what was signed of it.
-    pub(super) async fn conclude(&self, charge: Charge, Over { end, signed }: Over) {
+    pub(super) async fn conclude(&self, charge: Charge, Over { end, signed, .. }: Over) {
         let mut end = end.costing(charge.owed);
         self.caller.correct_tokens(charge.tokens, end.tokens_in.saturating_add(end.tokens_out));
         metrics::spent(self.caller.key_name(), charge.owed);
@@ -143,10 +143,9 @@ impl Call {
 }
 
 impl Charge {
-    /// A worker is owed `totals` for this call.
-    pub fn owe(&mut self, candidate: &Candidate, totals: Totals) {
-        // Both were within what was reserved, so that neither can overflow.
-        let cost = candidate.prices.cost(totals).unwrap_or(self.reserved);
+    /// A worker is owed this for the call.
+    pub fn owe(&mut self, cost: Lamports) {
+        // It is within what was reserved, so that it can't overflow.
         self.owed = self.owed.plus(cost).unwrap_or(self.reserved);
     }
 }

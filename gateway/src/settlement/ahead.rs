@@ -93,14 +93,10 @@ impl Ahead {
         self.pool().take_out(|_| true)
     }
 
-    /// Waits until calls pause, as long as there are enough jobs for those that may come meanwhile: what is made for the next
-    /// ones should not stand in the way of these.
-    async fn lull(&self) {
-        let until = Instant::now() + limits::LULL_MAX;
-        while !self.pool().is_low(self.now()) && Instant::now() < until {
-            if timeout(limits::LULL, self.changed.notified()).await.is_err() {
-                return;
-            }
+    /// Waits until there are too few jobs for those calls that may come meanwhile.
+    async fn run_low(&self) {
+        while !self.pool().is_low(self.now()) {
+            self.changed.notified().await;
         }
     }
 
@@ -125,7 +121,12 @@ impl Settlement {
                 () = self.ahead.changed.notified() => {}
                 _ = tick.tick() => {}
             }
-            self.ahead.lull().await;
+            // What is made for the next calls should not stand in the way of these.
+            let paused = timeout(limits::AHEAD_WAIT_MAX, self.lull.pause_of(limits::AHEAD_PAUSE));
+            tokio::select! {
+                _ = paused => {}
+                () = self.ahead.run_low() => {}
+            }
             if looked.elapsed() >= limits::LOOK_INTERVAL {
                 looked = Instant::now();
                 self.forget_what_is_gone().await;

@@ -6,7 +6,7 @@ use std::{
 };
 
 use chainference_chain::Pubkey;
-use chainference_market::Totals;
+use chainference_market::{Lamports, Totals};
 use chainference_protocol::{CallRequest, Task, seal_call};
 use tokio::{
     sync::mpsc,
@@ -55,14 +55,16 @@ pub(super) struct Call {
 pub(super) enum Attempt {
     /// The client has its answer, or the part of it that there is, or has left.
     Over(Over),
-    /// Nothing reached the client: another worker may be tried. `owed` is what this one was
+    /// Nothing reached the client: another worker may be tried. `cost` is of what this one was
     /// promised before it failed.
-    Unseen { error: CallError, owed: Totals },
+    Unseen { error: CallError, cost: Lamports },
 }
 
 /// A call that its client waits for no more.
 pub(super) struct Over {
     pub end: CallEnd,
+    /// Of the last attempt.
+    pub cost: Lamports,
     pub signed: Option<Box<Signed>>,
 }
 
@@ -76,7 +78,7 @@ pub(super) struct Signed {
 
 impl From<CallEnd> for Over {
     fn from(end: CallEnd) -> Self {
-        Self { end, signed: None }
+        Self { end, cost: Lamports::ZERO, signed: None }
     }
 }
 
@@ -152,15 +154,15 @@ impl Call {
             if let Err(error) = self.cover(charge, candidate).await {
                 return Err(Failure { error, costs });
             }
-            let (error, owed) = match self.attempt(&picked, &charge.row).await {
+            let (error, cost) = match self.attempt(&picked, &charge.row).await {
                 Attempt::Over(over) => {
-                    charge.owe(candidate, over.end.totals());
+                    charge.owe(over.cost);
                     return Ok(over);
                 }
-                Attempt::Unseen { error, owed } => (error, owed),
+                Attempt::Unseen { error, cost } => (error, cost),
             };
-            charge.owe(candidate, owed);
-            costs |= !owed.is_zero();
+            charge.owe(cost);
+            costs |= cost > Lamports::ZERO;
             if !error.is_the_workers() {
                 return Err(Failure { error, costs });
             }
@@ -210,7 +212,7 @@ impl Call {
     async fn attempt(&self, picked: &Picked, row: &Row) -> Attempt {
         let candidate = &picked.candidate;
         let visit = self.settlement.directory.enter(candidate.worker);
-        let unseen = |error| Attempt::Unseen { error, owed: Totals::ZERO };
+        let unseen = |error| Attempt::Unseen { error, cost: Lamports::ZERO };
         let settlement = &self.settlement;
         let mut is_fresh = false;
         loop {

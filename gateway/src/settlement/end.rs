@@ -16,14 +16,20 @@ use crate::{clock::now_unix_ms, failpoint, limits, metrics};
 
 impl Settlement {
     /// A call has ended, and `owed` is paid for it. Unless `is_even`, its worker may count more. A job
-    /// that takes no more calls ends with its last one.
-    pub(super) fn settle(&self, lease: Lease, owed: Totals, is_even: bool, error: Option<String>) {
-        if let Ok(cost) = lease.price_of(owed) {
-            self.typical.observe(lease.job().terms.offer, cost);
-        }
-        if lease.settle(owed, is_even) {
+    /// that takes no more calls ends with its last one. Returns what the call costs.
+    pub(super) fn settle(
+        &self,
+        lease: Lease,
+        owed: Totals,
+        is_even: bool,
+        error: Option<String>,
+    ) -> Lamports {
+        let (cost, is_over) = lease.settle(owed, is_even);
+        self.typical.observe(lease.job().terms.offer, cost);
+        if is_over {
             self.end_soon(lease.session, error);
         }
+        cost
     }
 
     /// Ends a job in a task of its own: nobody waits for it but the shutdown.

@@ -48,3 +48,36 @@ fn make(worker: [u8; 32]) -> Result<Envelope, CallError> {
     let envelope = Envelope::to(&WorkerPublic(worker), &mut generator()?);
     envelope.map_err(|error| CallError::Protocol(error.to_string()))
 }
+
+#[cfg(test)]
+mod tests {
+    use chainference_protocol::WorkerSecret;
+
+    use super::*;
+
+    fn worker() -> [u8; 32] {
+        WorkerSecret::generate(&mut generator().unwrap()).public().0
+    }
+
+    #[test]
+    fn calls_leave_more_behind_than_they_take_until_there_are_enough() {
+        let (envelopes, worker) = (Envelopes::default(), worker());
+        let ready = || envelopes.lock().get(&worker).map_or(0, Vec::len);
+        for called in 1..=READY_MAX {
+            envelopes.take(worker).unwrap();
+            envelopes.prepare(worker);
+            assert_eq!(ready(), (called + 1).min(READY_MAX));
+        }
+        envelopes.prepare(worker);
+        assert_eq!(ready(), READY_MAX);
+    }
+
+    #[test]
+    fn workers_are_not_remembered_without_bound() {
+        let envelopes = Envelopes::default();
+        for _ in 0..=WORKERS_MAX {
+            envelopes.prepare(worker());
+        }
+        assert_eq!(envelopes.lock().len(), 1);
+    }
+}

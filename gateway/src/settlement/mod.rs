@@ -18,7 +18,6 @@ mod exact;
 pub mod fuzzing;
 mod job;
 mod lease;
-mod lull;
 mod meter;
 mod mode;
 mod next;
@@ -57,6 +56,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     access::ModelList,
     ledger::Ledger,
+    lull::Lull,
     routing::{Directory, Wish, needs},
     tokenizers::Tokenizers,
 };
@@ -64,7 +64,6 @@ use ahead::Ahead;
 use envelopes::Envelopes;
 use job::LiveJobs;
 use lease::Sessions;
-use lull::Lull;
 use typical::Typical;
 
 /// What all calls share. Cheap to clone.
@@ -110,6 +109,7 @@ pub struct Parts {
     pub mode: Mode,
     pub fees_matter: bool,
     pub ahead_max: Lamports,
+    pub lull: Lull,
 }
 
 impl Settlement {
@@ -133,7 +133,7 @@ impl Settlement {
             sessions: Sessions::default(),
             typical: Typical::default(),
             envelopes: Envelopes::default(),
-            lull: Lull::new(),
+            lull: parts.lull,
             job_rent: Arc::default(),
             live: LiveJobs::default(),
         }

@@ -57,8 +57,8 @@ impl Call {
             let owed = meter.vouched();
             self.check_late(candidate.worker, &mut receipts);
             self.keep(job, receipts);
-            self.settlement.settle(lease, owed, false, text);
-            return Attempt::Unseen { error, owed };
+            let cost = self.settlement.settle(lease, owed, false, text);
+            return Attempt::Unseen { error, cost };
         }
         let broke_off = outcome.is_err();
         if let Some(taken) = taken {
@@ -86,10 +86,11 @@ impl Call {
         };
         let (task, model) = (&self.request.task, &candidate.model);
         metrics::served(task, model, &end, first, self.began.elapsed());
-        self.settlement.settle(lease, owed, meter.is_complete(), text);
+        let cost = self.settlement.settle(lease, owed, meter.is_complete(), text);
         let Candidate { worker, x25519, .. } = *candidate;
         Attempt::Over(Over {
             end: end.on(job),
+            cost,
             signed: Some(Box::new(Signed { worker, x25519, receipts, found })),
         })
     }

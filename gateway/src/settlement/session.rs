@@ -41,7 +41,7 @@ struct Writer {
 }
 
 /// What is to be vouched for. What calls owe that have ended can wait until none moves: a burst of them gets one voucher.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Wanted {
     totals: Totals,
     /// So much of it is for calls that go on, whose workers count on it.
@@ -125,16 +125,23 @@ impl Session {
 
     fn want(&self, totals: Totals, at_once: bool) {
         if let Some(writer) = &*lock(&self.0.writer) {
-            // Two calls may come here in the other order: totals never go back.
-            writer.wanted.send_if_modified(|newest| {
-                let is_more = totals != newest.totals && totals.covers(newest.totals);
-                if is_more {
-                    newest.totals = totals;
-                    newest.at_once = if at_once { totals } else { newest.at_once };
-                }
-                is_more
-            });
+            writer.wanted.send_if_modified(|wanted| wanted.rise(totals, at_once));
         }
+    }
+}
+
+impl Wanted {
+    /// `true` where that is more, or sooner. Two calls may come here in the other order: totals never go back, and those
+    /// that were overtaken are no less urgent.
+    fn rise(&mut self, totals: Totals, at_once: bool) -> bool {
+        let before = *self;
+        if totals.covers(self.totals) {
+            self.totals = totals;
+        }
+        if at_once && totals.covers(self.at_once) {
+            self.at_once = totals;
+        }
+        *self != before
     }
 }
 
@@ -164,19 +171,19 @@ impl Lease {
         self.session.account().take_back(self.call);
     }
 
-    /// The call has ended; `true` where the job has, too.
-    pub fn settle(&self, owed: Totals, is_even: bool) -> bool {
-        let (all, is_over) = {
+    /// The call has ended. Returns what it costs, and `true` where the job has ended, too.
+    pub fn settle(&self, owed: Totals, is_even: bool) -> (Lamports, bool) {
+        let (cost, all, is_over) = {
             let mut account = self.session.account();
-            let all = account.settle(self.call, owed, is_even);
-            (all, !account.is_open() && account.is_idle())
+            let cost = account.settle(self.call, owed, is_even);
+            (cost, account.vouched(), !account.is_open() && account.is_idle())
         };
         *lock(&self.session.0.idle_since) = Instant::now();
         // The last voucher of a job is for whoever ends it.
         if !is_over {
             self.session.want(all, owed.tokens_in >= limits::PROMPT_TOKENS_LONG);
         }
-        is_over
+        (cost, is_over)
     }
 }
 
@@ -185,7 +192,7 @@ impl Settlement {
         let mut vouched = Totals::ZERO;
         while newest.changed().await.is_ok() {
             tokio::select! {
-                _ = self.lull.turn(limits::BOOKS_WAIT_MAX) => {}
+                () = self.lull.pause(limits::BOOKS_WAIT_MAX) => {}
                 hurry = newest.wait_for(|wanted| !vouched.covers(wanted.at_once)) => {
                     if hurry.is_err() {
                         // The last voucher says it all.
@@ -193,7 +200,11 @@ impl Settlement {
                     }
                 }
             }
-            vouched = newest.borrow_and_update().totals;
+            let wanted = newest.borrow_and_update().totals;
+            if wanted == vouched {
+                continue;
+            }
+            vouched = wanted;
             let voucher = job.vouch(vouched, false);
             // A voucher that was lost is missed by a worker that waits for it: it is sent again,
             // until there is a newer one or no more wanted.
@@ -217,4 +228,22 @@ impl Settlement {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_overtaken_is_wanted_no_less_soon() {
+        let totals = |tokens_out| Totals { tokens_in: 10, tokens_out };
+        let mut wanted = Wanted::default();
+        assert!(wanted.rise(totals(64), false));
+        assert!(wanted.rise(totals(32), true), "a worker waits for it");
+        assert_eq!(wanted, Wanted { totals: totals(64), at_once: totals(32) });
+        assert!(!wanted.rise(totals(32), true));
+        assert!(!wanted.rise(totals(16), false));
+        assert!(wanted.rise(totals(80), true));
+        assert_eq!(wanted, Wanted { totals: totals(80), at_once: totals(80) });
+    }
 }

@@ -28,7 +28,7 @@ impl Settlement {
         let mut tick = interval(limits::SWEEP_INTERVAL);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while stop.run_until_cancelled(tick.tick()).await.is_some() {
-            drop(self.lull.turn(limits::END_WAIT_MAX).await);
+            self.lull.pause(limits::END_WAIT_MAX).await;
             // Without the chain's time there is nothing to decide.
             let Ok(snapshot) = self.directory.snapshot() else { continue };
             if let Err(error) = self.sweep(snapshot.time).await {

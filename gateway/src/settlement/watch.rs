@@ -15,6 +15,7 @@ impl Settlement {
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut was_low = false;
         while stop.run_until_cancelled(tick.tick()).await.is_some() {
+            self.lull.pause(limits::END_WAIT_MAX).await;
             // A chain that is away is told of elsewhere.
             let Ok(balance) = self.balance().await else { continue };
             metrics::vault(balance.free_lamports, balance.reserved_lamports);

@@ -68,7 +68,7 @@ impl Ledger {
         let connection = chainference_ledger::options_to_write(path).connect().await?;
         let disk = Disk::new(path);
         disk.flush().await.map_err(|error| LedgerError::Database(error.to_string()))?;
-        disk.tidy_while_open(reads.clone());
+        disk.tidy_while_open(reads.clone(), async || ());
         let (writes, queue) = mpsc::channel(QUEUE_MAX);
         tokio::spawn(write_batches(connection, queue, disk, lock));
         Ok(Self { reads, writes })

@@ -49,6 +49,24 @@ fn nothing_is_locked_before_the_first_call_and_more_than_one_after_it() {
 }
 
 #[test]
+fn jobs_run_low_where_calls_come_faster_than_they_are_locked() {
+    let mut pool = Jobs::new(Policy { jobs_per_worker_max: 100, ..POLICY });
+    for call in 0..200 {
+        pool.arrived(1, 10, Lamports(100), Duration::from_millis(call * 50));
+    }
+    assert!(pool.is_low(at(10)), "none is ready");
+    fill(&mut pool, at(10), RICH, 0);
+    pool.take(10, Lamports(100), 0).unwrap();
+    assert!(pool.is_short(at(10)) && !pool.is_low(at(10)), "one more can wait for a pause");
+    let mut left = 0;
+    while !pool.is_low(at(10)) {
+        pool.take(10, Lamports(100), 0).unwrap();
+        left = pool.ready();
+    }
+    assert!((4..12).contains(&left), "{left} for twenty a second and half a second");
+}
+
+#[test]
 fn a_call_gets_the_smallest_job_that_covers_its_greatest_cost() {
     let mut pool = called(1, 100);
     pool.arrived(1, 10, Lamports(200), at(0));

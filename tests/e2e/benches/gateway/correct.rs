@@ -122,6 +122,10 @@ impl Books {
             faults: Vec::new(),
         };
         books.find_faults(&jobs, sum(spend, "reserved_lamports"));
+        let (cost, paid) = (sum(spend, "cost_lamports"), sum(&jobs, "paid"));
+        if cost != paid {
+            books.faults.push(format!("calls cost {cost} lamports, jobs {paid}"));
+        }
         books
     }
 

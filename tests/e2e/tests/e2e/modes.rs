@@ -95,7 +95,9 @@ fn a_session_carries_calls_one_after_another_and_at_once_and_one_claim_settles_i
     assert_eq!(job["status"], "settled", "{job}");
     assert_eq!((number(&job, "tokens_in"), number(&job, "tokens_out")), tokens);
     let paid = number(&job, "paid");
-    assert!(paid > 0 && paid <= costs, "{paid} in all, {costs} call by call");
+    assert!(paid > 0 && paid <= costs, "{paid} in all, {costs} as it looked when calls ended");
+    let spend = &place.json(&["spend", "--json"])["spend"][0];
+    assert_eq!(number(spend, "cost_lamports"), paid, "{spend}");
     let market = Market::start(place);
     let after = Books::take(&market, &keys);
     assert_eq!((before.vault - after.vault, after.reserved), (paid, 0));

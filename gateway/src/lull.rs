@@ -44,19 +44,27 @@ impl Lull {
     pub async fn turn(&self, most: Duration) -> Option<MutexGuard<'_, ()>> {
         let still = async {
             let turn = self.0.turn.lock().await;
-            while let Some(left) = self.left() {
-                sleep(left).await;
-            }
+            self.pause_of(STILL_AFTER).await;
             turn
         };
         timeout(most, still).await.ok()
     }
 
-    /// How long nothing may move until it is still; `None` where it is.
-    fn left(&self) -> Option<Duration> {
-        let moved = Duration::from_micros(self.0.moved_us.load(Ordering::Relaxed));
-        let still_for = self.0.began.elapsed().saturating_sub(moved);
-        STILL_AFTER.checked_sub(still_for).filter(|left| !left.is_zero())
+    /// The same for whoever needs no turn: what waits next may begin at once.
+    pub async fn pause(&self, most: Duration) {
+        drop(self.turn(most).await);
+    }
+
+    /// Waits until no call has moved for so long.
+    pub async fn pause_of(&self, length: Duration) {
+        loop {
+            let moved = Duration::from_micros(self.0.moved_us.load(Ordering::Relaxed));
+            let still_for = self.0.began.elapsed().saturating_sub(moved);
+            if still_for >= length {
+                return;
+            }
+            sleep(length - still_for).await;
+        }
     }
 }
 
