@@ -41,6 +41,7 @@ impl Settlement {
         let due = self.ledger.jobs_to_move(now.slot.saturating_sub(CLOSE_AFTER_SLOTS)).await?;
         stream::iter(due)
             .for_each_concurrent(limits::SWEEP_CONCURRENCY, async |row| {
+                self.lull.pause(limits::BOOKS_WAIT_MAX).await;
                 let Some(_driven) = self.live.try_hold(&row.id) else { return };
                 if let Err(error) = self.advance(&row.id, now).await {
                     tracing::warn!(job = %row.id, %error, "a job could not be moved on");

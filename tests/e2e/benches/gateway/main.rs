@@ -25,6 +25,7 @@ mod workload;
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use chainference_testkit::bench::load;
 use rand::SeedableRng;
@@ -43,6 +44,8 @@ use workload::{Failed, Point};
 
 /// How often each round measures what settlement adds: of fewer calls a p99 would be chance.
 const BURSTS: usize = 4;
+/// Before each of those.
+const REST: Duration = Duration::from_millis(500);
 
 fn main() -> Result<ExitCode, Failed> {
     // The worker starts this very program as its engine.
@@ -114,6 +117,10 @@ impl Run<'_> {
                 order.retain(|target| point.is_for(target.who));
                 order.shuffle(&mut rng);
                 for target in order {
+                    if Point::BURSTS.contains(&point) {
+                        // What the last one left behind is no load of this one.
+                        tokio::time::sleep(REST).await;
+                    }
                     if target.who == Who::PerCall {
                         ours::get_ready(settling, point.calls()).await?;
                     }
