@@ -35,7 +35,7 @@ use rand::seq::SliceRandom;
 use correct::{Books, Seen};
 use figures::Figures;
 use ours::{Off, Settling};
-use peers::Peer;
+use peers::{Awake, Peer};
 use report::Report;
 use settings::Settings;
 use slow::Slow;
@@ -145,6 +145,7 @@ impl Run<'_> {
 
     /// One point of one gateway.
     async fn take(&mut self, target: &Target, point: Point) -> Result<(), Failed> {
+        let _awake = Awake::keep(target).await;
         let began_s = target.pid.map(usage::cpu_s);
         let (measured, calls) = workload::measure(target, point)
             .await

@@ -24,6 +24,7 @@ pub const VERSIONS: &str = "smg 1.13.0, litellm 1.106.12, portkey 1.15.2";
 const LITELLM_KEY: &str = "sk-5b0c1d6f4f0a4c0c9b1de5b1a6a7c2d39e8f70415263748596a7b8c9d0e1f203";
 /// Python needs its time.
 const UP_WITHIN: Duration = Duration::from_secs(120);
+const WAKES_IN: Duration = Duration::from_millis(200);
 
 pub struct Peer {
     process: Child,
@@ -56,7 +57,10 @@ impl Peer {
             };
             let peer = Self { process, folder, target };
             match peer.await_ready() {
-                Ok(()) => started.push(peer),
+                Ok(()) => {
+                    peer.target.signal(Signal::SIGSTOP);
+                    started.push(peer);
+                }
                 Err(error) => println!("{} does not answer and is left out: {error}", who.name()),
             }
         }
@@ -91,10 +95,38 @@ impl Peer {
 impl Drop for Peer {
     fn drop(&mut self) {
         // Its children are in its group.
-        if let Ok(pid) = i32::try_from(self.process.id()) {
-            killpg(Pid::from_raw(pid), Signal::SIGKILL).ok();
-        }
+        self.target.signal(Signal::SIGKILL);
         self.process.wait().ok();
+    }
+}
+
+/// A peer that is being measured. They stand still otherwise: what they do beside is no load of others.
+pub struct Awake<'a>(&'a Target);
+
+impl<'a> Awake<'a> {
+    pub async fn keep(target: &'a Target) -> Option<Self> {
+        if !matches!(target.who, Who::Smg | Who::Litellm | Who::Portkey) {
+            return None;
+        }
+        target.signal(Signal::SIGCONT);
+        // What was due meanwhile is done first.
+        tokio::time::sleep(WAKES_IN).await;
+        Some(Self(target))
+    }
+}
+
+impl Drop for Awake<'_> {
+    fn drop(&mut self) {
+        self.0.signal(Signal::SIGSTOP);
+    }
+}
+
+impl Target {
+    /// To a peer and its children: they are a process group of their own.
+    fn signal(&self, signal: Signal) {
+        if let Some(Ok(pid)) = self.pid.map(i32::try_from) {
+            killpg(Pid::from_raw(pid), signal).ok();
+        }
     }
 }
 
