@@ -1,4 +1,5 @@
-//! What can wait until no call is in its way: the books and the signatures of calls that have been answered.
+//! What can wait until it is in no call's way: the books and the signatures of calls that have been answered, and what is done
+//! regularly.
 
 use std::{
     sync::{

@@ -201,21 +201,29 @@ impl Settlement {
                 }
             }
             let wanted = newest.borrow_and_update().totals;
-            if wanted == vouched {
-                continue;
-            }
-            vouched = wanted;
-            let voucher = job.vouch(vouched, false);
-            // A voucher that was lost is missed by a worker that waits for it: it is sent again,
-            // until there is a newer one or no more wanted.
-            while let Err(error) = self.vouch(&job, &voucher).await {
-                tracing::warn!(job = %job.address, %error, "a voucher did not get through");
-                sleep(limits::VOUCH_INTERVAL).await;
-                if newest.has_changed().unwrap_or(true) {
-                    break;
-                }
+            if wanted != vouched && self.vouch_until_changed(&job, wanted, &newest).await {
+                vouched = wanted;
             }
         }
+    }
+
+    /// A voucher that was lost is missed by a worker that waits for it: it is sent again, until it gets through, or there is
+    /// a newer one or no more wanted; `false` then.
+    async fn vouch_until_changed(
+        &self,
+        job: &Job,
+        totals: Totals,
+        newest: &watch::Receiver<Wanted>,
+    ) -> bool {
+        let voucher = job.vouch(totals, false);
+        while let Err(error) = self.vouch(job, &voucher).await {
+            tracing::warn!(job = %job.address, %error, "a voucher did not get through");
+            sleep(limits::VOUCH_INTERVAL).await;
+            if newest.has_changed().unwrap_or(true) {
+                return false;
+            }
+        }
+        true
     }
 
     /// Stores a voucher, then posts it: what binds us is known to us first.
