@@ -134,6 +134,10 @@ pub const CLAIM_PATIENCE_S: i64 = 20;
 /// A job's account must outlive this many slots after its opening, so that its address can't be
 /// used again with an old voucher.
 pub const CLOSE_AFTER_SLOTS: u64 = 1_500;
+/// So many accounts are closed in one transaction, which is what fits, for one fee …
+pub const CLOSE_TOGETHER: usize = 19;
+/// … and fewer once the oldest has waited this long for others; a minute at 400 ms.
+pub const CLOSE_GATHER_SLOTS: u64 = 150;
 /// After a call the worker's claim is watched for this long; then the sweeper takes over.
 pub const SETTLE_WATCH: Duration = Duration::from_secs(10);
 pub const SETTLE_POLL: Duration = Duration::from_millis(100);

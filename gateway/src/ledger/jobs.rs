@@ -5,10 +5,10 @@ use std::fmt;
 use chainference_market::{Lamports, Prices};
 use serde::Serialize;
 
-use sqlx::Connection;
+use sqlx::{Connection, Sqlite, Transaction};
 
 use super::{
-    Ledger, LedgerError,
+    Judgement, Ledger, LedgerError,
     entries::{PAID, REFUNDED, RENT_BACK, RENT_LENT, STAKED, UNSEEN, move_job, move_more},
     to_sql,
 };
@@ -111,6 +111,8 @@ pub struct JobRow {
     /// Zero before it was settled.
     pub paid: Lamports,
     pub ended_at_ms: Option<i64>,
+    /// What its client said of it.
+    pub judged: Option<Judgement>,
 }
 
 impl Ledger {
@@ -220,36 +222,16 @@ impl Ledger {
         Ok(all.commit().await?)
     }
 
-    /// The job's account is gone.
+    /// The jobs' accounts are gone.
     ///
     /// # Errors
-    /// [`LedgerError::Transition`], where it never was on chain, or is closed already.
-    pub async fn close_job(&self, job: &str, now_ms: i64) -> Result<(), LedgerError> {
+    /// [`LedgerError::Transition`], where one never was on chain, or is closed already; then nothing changes.
+    pub async fn close_jobs(&self, jobs: &[&str], now_ms: i64) -> Result<(), LedgerError> {
         let mut writer = self.writer.lock().await;
         let mut all = writer.begin().await?;
-        let unseen = sqlx::query(
-            "UPDATE jobs SET status = 'closed', updated_at = ?
-             WHERE id = ? AND status IN ('submitted', 'locked', 'ended')",
-        )
-        .bind(now_ms)
-        .bind(job)
-        .execute(&mut *all)
-        .await?
-        .rows_affected();
-        if unseen == 1 {
-            move_job(&mut all, job, &[STAKED, RENT_LENT, UNSEEN, RENT_BACK], now_ms).await?;
-            return Ok(all.commit().await?);
+        for job in jobs {
+            close_job(&mut all, job, now_ms).await?;
         }
-        let done = sqlx::query(
-            "UPDATE jobs SET status = 'closed', updated_at = ? WHERE id = ? AND status = 'settled'",
-        )
-        .bind(now_ms)
-        .bind(job)
-        .execute(&mut *all)
-        .await?;
-        expect_one(done.rows_affected(), job, "closed")?;
-        let moved = [STAKED, RENT_LENT, PAID, REFUNDED, RENT_BACK];
-        move_job(&mut all, job, &moved, now_ms).await?;
         Ok(all.commit().await?)
     }
 
@@ -314,6 +296,34 @@ impl Ledger {
             .await?;
         Ok(())
     }
+}
+
+async fn close_job(
+    all: &mut Transaction<'_, Sqlite>,
+    job: &str,
+    now_ms: i64,
+) -> Result<(), LedgerError> {
+    let unseen = sqlx::query(
+        "UPDATE jobs SET status = 'closed', updated_at = ?
+         WHERE id = ? AND status IN ('submitted', 'locked', 'ended')",
+    )
+    .bind(now_ms)
+    .bind(job)
+    .execute(&mut **all)
+    .await?
+    .rows_affected();
+    if unseen == 1 {
+        return move_job(all, job, &[STAKED, RENT_LENT, UNSEEN, RENT_BACK], now_ms).await;
+    }
+    let done = sqlx::query(
+        "UPDATE jobs SET status = 'closed', updated_at = ? WHERE id = ? AND status = 'settled'",
+    )
+    .bind(now_ms)
+    .bind(job)
+    .execute(&mut **all)
+    .await?;
+    expect_one(done.rows_affected(), job, "closed")?;
+    move_job(all, job, &[STAKED, RENT_LENT, PAID, REFUNDED, RENT_BACK], now_ms).await
 }
 
 fn expect_one(rows: u64, job: &str, to: &'static str) -> Result<(), LedgerError> {

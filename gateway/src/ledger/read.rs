@@ -4,7 +4,10 @@ use chainference_market::{Lamports, Prices, Totals};
 use serde::Serialize;
 use sqlx::{Row, sqlite::SqliteRow};
 
-use super::{JobRow, JobStatus, Ledger, LedgerError, SessionKey, from_sql, jobs::AHEAD, to_sql};
+use super::{
+    JobRow, JobStatus, Ledger, LedgerError, SessionKey, from_sql, jobs::AHEAD, to_sql,
+    verdicts::judged,
+};
 
 /// What the outside may see of a job. Amounts are lamports.
 #[derive(Clone, Debug, Serialize)]
@@ -240,6 +243,7 @@ fn read_row(row: &SqliteRow) -> Result<JobRow, LedgerError> {
         },
         paid: Lamports(unsigned(row, "paid")?),
         ended_at_ms: row.try_get("ended_at")?,
+        judged: judged(row)?,
     })
 }
 

@@ -60,6 +60,7 @@ pub struct TransactionLine {
     pub signature: String,
     pub kind: String,
     pub status: String,
+    /// 0 where another job bears it that was closed in the same transaction.
     pub fee: i64,
     /// What a top-up adds to the stake.
     pub amount: Option<i64>,
@@ -78,8 +79,10 @@ const RECEIPTS: &str =
     WHERE job = ? AND (? IS NULL OR call_id IN (SELECT id FROM calls WHERE key_id = ?))
     ORDER BY call, tokens_in, tokens_out, kind";
 const TRANSACTIONS: &str = "SELECT * FROM (
-        SELECT job, signature, kind, status, fee, NULL AS amount, error, created_at
-        FROM transactions
+        SELECT transaction_jobs.job, signature, kind, status,
+            CASE WHEN transaction_jobs.job = transactions.job THEN fee ELSE 0 END AS fee,
+            NULL AS amount, error, created_at
+        FROM transaction_jobs JOIN transactions USING (signature)
         UNION ALL
         SELECT job, signature, 'top-up', status, fee, amount, error, created_at FROM top_ups
     ) AS sent WHERE job = ? ORDER BY created_at";

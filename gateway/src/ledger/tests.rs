@@ -71,7 +71,7 @@ async fn a_reopened_ledger_knows_each_unfinished_job_its_key_and_its_highest_vou
         }
         submit(&ledger, "done").await;
         ledger.settle_job("done", Lamports(4_000), Lamports(6_000), 5).await.unwrap();
-        ledger.close_job("done", 6).await.unwrap();
+        ledger.close_jobs(&["done"], 6).await.unwrap();
         // No close: a killed process says no farewell either.
     }
     let ledger = Ledger::open(&path).await.unwrap();
@@ -110,8 +110,8 @@ async fn a_job_goes_through_its_life_and_never_back() {
     assert!(ledger.jobs_to_move(opened).await.unwrap().is_empty(), "its account must stay");
     assert_eq!(ledger.jobs_to_move(opened + 1).await.unwrap().len(), 1);
     assert!(ledger.lock_job("j", Lamports(5), 5).await.is_err(), "settled is final");
-    ledger.close_job("j", 6).await.unwrap();
-    assert!(ledger.close_job("j", 7).await.is_err(), "closed once");
+    ledger.close_jobs(&["j"], 6).await.unwrap();
+    assert!(ledger.close_jobs(&["j"], 7).await.is_err(), "closed once");
     assert!(ledger.unfinished_jobs().await.unwrap().is_empty());
 }
 
@@ -289,7 +289,7 @@ async fn every_movement_is_booked_twice_once_and_sums_to_zero() {
     ledger.settle_job("j", Lamports(4_000), Lamports(6_000), 4).await.unwrap();
     let settled = Books { vault: -4_000, reserved: 0, workers: 4_000, ..locked };
     check(settled).await;
-    ledger.close_job("j", 6).await.unwrap();
+    ledger.close_jobs(&["j"], 6).await.unwrap();
     let closed = Books { gateway: -10_000, rent: 0, ..settled };
     check(closed).await;
 
@@ -298,7 +298,7 @@ async fn every_movement_is_booked_twice_once_and_sums_to_zero() {
         [("refused", TransactionStatus::Rejected), ("failed", TransactionStatus::Failed)]
     {
         let stored = (&transaction(close), Lamports(5_000));
-        assert!(ledger.store_close("j", None, stored, 6).await.unwrap());
+        assert!(ledger.store_close(&[("j", None)], stored, 6).await.unwrap());
         ledger.conclude_transaction(close, status, Some("no")).await.unwrap();
     }
     let closed = Books { gateway: closed.gateway - 5_000, fees: closed.fees + 5_000, ..closed };
@@ -310,6 +310,38 @@ async fn every_movement_is_booked_twice_once_and_sums_to_zero() {
     ledger.settle_job("k", Lamports(10_000), Lamports(0), 4).await.unwrap();
     check(Books { vault: -14_000, workers: 14_000, ..closed }).await;
     submit(&ledger, "l").await;
-    ledger.close_job("l", 4).await.unwrap();
+    ledger.close_jobs(&["l"], 4).await.unwrap();
     check(Books { vault: -24_000, workers: 14_000, unseen: 10_000, ..closed }).await;
+}
+
+#[tokio::test]
+async fn jobs_that_are_closed_together_share_the_transaction_and_one_bears_its_fee() {
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(&dir.path().join("ledger.sqlite")).await.unwrap();
+    begin(&ledger, "chatcmpl-1", 1).await.unwrap();
+    for id in ["a", "b", "c"] {
+        submit(&ledger, id).await;
+        ledger.settle_job(id, Lamports(4_000), Lamports(6_000), 4).await.unwrap();
+    }
+    let (close, fee) = (transaction("close"), Lamports(5_000));
+    assert!(ledger.store_close(&[("a", None), ("b", None)], (&close, fee), 5).await.unwrap());
+    for (id, sent) in [("a", true), ("b", true), ("c", false)] {
+        assert_eq!(ledger.signed_transactions(id).await.unwrap().contains(&close), sent, "{id}");
+    }
+    let judge = Judge { key_id: "me", reason: None };
+    let refused = ledger.judge("b", Verdict::Flag, judge, 6).await;
+    assert!(matches!(refused, Err(JudgeError::Closing { .. })), "{refused:?}");
+
+    ledger.conclude_transaction("close", TransactionStatus::Landed, None).await.unwrap();
+    assert!(ledger.close_jobs(&["a", "x"], 7).await.is_err(), "all or none");
+    ledger.close_jobs(&["a", "b"], 7).await.unwrap();
+    for (id, status, borne) in
+        [("a", "closed", [5_000].as_slice()), ("b", "closed", &[0]), ("c", "settled", &[])]
+    {
+        let story = ledger.story(id).await.unwrap().unwrap();
+        let closes = story.transactions.iter().filter(|sent| sent.kind == "close");
+        assert_eq!(closes.map(|sent| sent.fee).collect::<Vec<_>>(), borne, "{id}");
+        assert_eq!(story.summary.status.name(), status, "{id}");
+    }
+    assert_eq!(ledger.books().await.unwrap().fees, 5_000);
 }

@@ -70,7 +70,7 @@ impl Ledger {
     ) -> Result<(), LedgerError> {
         let mut writer = self.writer.lock().await;
         let mut both = writer.begin().await?;
-        insert_transaction(&mut both, job, kind, transaction, fee, now_ms).await?;
+        insert_transaction(&mut both, &[job], kind, (transaction, fee), now_ms).await?;
         if kind == TransactionKind::Publish {
             let done = sqlx::query(
                 "UPDATE jobs SET status = 'submitted', updated_at = ?
@@ -146,8 +146,9 @@ impl Ledger {
         job: &str,
     ) -> Result<Vec<StoredTransaction>, LedgerError> {
         let rows = sqlx::query(
-            "SELECT signature, wire, last_valid_block_height, created_at FROM transactions
-             WHERE job = ? AND status = 'signed'
+            "SELECT signature, wire, last_valid_block_height, created_at
+             FROM transaction_jobs JOIN transactions USING (signature)
+             WHERE transaction_jobs.job = ? AND status = 'signed'
              UNION ALL
              SELECT signature, wire, last_valid_block_height, created_at FROM top_ups
              WHERE job = ? AND status = 'signed'
@@ -161,12 +162,12 @@ impl Ledger {
     }
 }
 
+/// The first of the jobs that the transaction moves on bears its fee.
 pub(super) async fn insert_transaction(
     all: &mut Transaction<'_, Sqlite>,
-    job: &str,
+    jobs: &[&str],
     kind: TransactionKind,
-    transaction: &StoredTransaction,
-    fee: Lamports,
+    (transaction, fee): (&StoredTransaction, Lamports),
     now_ms: i64,
 ) -> Result<(), LedgerError> {
     sqlx::query(
@@ -175,7 +176,7 @@ pub(super) async fn insert_transaction(
          VALUES (?, ?, ?, ?, ?, ?, 'signed', ?) ON CONFLICT DO NOTHING",
     )
     .bind(&transaction.signature)
-    .bind(job)
+    .bind(jobs.first())
     .bind(kind.name())
     .bind(BASE64.encode(&transaction.wire))
     .bind(to_sql(transaction.last_valid_block_height)?)
@@ -183,6 +184,15 @@ pub(super) async fn insert_transaction(
     .bind(now_ms)
     .execute(&mut **all)
     .await?;
+    for job in jobs {
+        sqlx::query(
+            "INSERT INTO transaction_jobs (job, signature) VALUES (?, ?) ON CONFLICT DO NOTHING",
+        )
+        .bind(job)
+        .bind(&transaction.signature)
+        .execute(&mut **all)
+        .await?;
+    }
     Ok(())
 }
 

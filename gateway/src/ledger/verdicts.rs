@@ -3,7 +3,7 @@
 
 use chainference_market::Lamports;
 use serde::Serialize;
-use sqlx::{Connection, Row, Sqlite, Transaction};
+use sqlx::{Connection, Row, Sqlite, Transaction, sqlite::SqliteRow};
 use thiserror::Error;
 
 use super::{
@@ -127,50 +127,46 @@ impl Ledger {
         }
     }
 
-    /// # Errors
-    /// [`LedgerError`]
-    pub async fn judgement(&self, job: &str) -> Result<Option<Judgement>, LedgerError> {
-        let row = sqlx::query("SELECT verdict, compared_with FROM jobs WHERE id = ?")
-            .bind(job)
-            .fetch_optional(&self.pool)
-            .await?;
-        let Some(row) = row else { return Ok(None) };
-        let Some(name) = row.try_get::<Option<String>, _>("verdict")? else { return Ok(None) };
-        let corrupt = || LedgerError::Corrupt { what: format!("verdict {name}") };
-        let verdict = Verdict::from_name(&name).ok_or_else(corrupt)?;
-        Ok(Some(Judgement { verdict, compared_with: row.try_get("compared_with")? }))
-    }
-
-    /// Stores a signed close before it is sent; on the disk when this returns. It tells `verdict`; `false` where another has been given
-    /// meanwhile, and nothing is stored.
+    /// Stores the signed close of some jobs before it is sent; on the disk when this returns. It tells their verdicts; `false` where
+    /// another has been given meanwhile, and nothing is stored.
     ///
     /// # Errors
     /// [`LedgerError`]
     pub async fn store_close(
         &self,
-        job: &str,
-        verdict: Option<Verdict>,
-        (transaction, fee): (&StoredTransaction, Lamports),
+        closed: &[(&str, Option<Verdict>)],
+        transaction: (&StoredTransaction, Lamports),
         now_ms: i64,
     ) -> Result<bool, LedgerError> {
+        let jobs: Vec<&str> = closed.iter().map(|(job, _)| *job).collect();
         let mut writer = self.writer.lock().await;
         let mut all = writer.begin().await?;
-        insert_transaction(&mut all, job, TransactionKind::Close, transaction, fee, now_ms).await?;
-        let same = sqlx::query(
-            "UPDATE jobs SET updated_at = ? WHERE id = ? AND COALESCE(verdict, '') = ?",
-        )
-        .bind(now_ms)
-        .bind(job)
-        .bind(verdict.map_or("", Verdict::name))
-        .execute(&mut *all)
-        .await?;
-        if same.rows_affected() != 1 {
-            return Ok(false);
+        insert_transaction(&mut all, &jobs, TransactionKind::Close, transaction, now_ms).await?;
+        for (job, verdict) in closed {
+            let same = sqlx::query(
+                "UPDATE jobs SET updated_at = ? WHERE id = ? AND COALESCE(verdict, '') = ?",
+            )
+            .bind(now_ms)
+            .bind(job)
+            .bind(verdict.map_or("", Verdict::name))
+            .execute(&mut *all)
+            .await?;
+            if same.rows_affected() != 1 {
+                return Ok(false);
+            }
         }
         all.commit().await?;
         self.flush().await?;
         Ok(true)
     }
+}
+
+/// What was said of the job of that row.
+pub(super) fn judged(row: &SqliteRow) -> Result<Option<Judgement>, LedgerError> {
+    let Some(name) = row.try_get::<Option<String>, _>("verdict")? else { return Ok(None) };
+    let corrupt = || LedgerError::Corrupt { what: format!("verdict {name}") };
+    let verdict = Verdict::from_name(&name).ok_or_else(corrupt)?;
+    Ok(Some(Judgement { verdict, compared_with: row.try_get("compared_with")? }))
 }
 
 async fn write(
@@ -184,8 +180,8 @@ async fn write(
         "UPDATE jobs SET verdict = ?, verdict_reason = ?, verdict_by = ?, compared_with = ?, updated_at = ?
          WHERE id = ? AND status IN ('locked', 'ended', 'settled') AND (status <> 'settled' OR paid > 0)
              AND compared_with IS NULL AND (verdict_by IS NULL OR verdict_by = ?)
-             AND NOT EXISTS (SELECT 1 FROM transactions WHERE transactions.job = jobs.id
-                                 AND kind = 'close' AND transactions.status IN ('signed', 'landed'))",
+             AND NOT EXISTS (SELECT 1 FROM transaction_jobs JOIN transactions USING (signature)
+                             WHERE transaction_jobs.job = jobs.id AND kind = 'close' AND transactions.status IN ('signed', 'landed'))",
     )
     .bind(verdict.name())
     .bind(judge.reason)

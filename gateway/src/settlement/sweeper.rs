@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     CallError, Settlement,
+    close::{closes_alike, gathered},
     job::Job,
     next::{Known, OnChain, Step, next},
     prepare::fee,
@@ -39,16 +40,27 @@ impl Settlement {
 
     async fn sweep(&self, now: ChainTime) -> Result<(), CallError> {
         let due = self.ledger.jobs_to_move(now.slot.saturating_sub(CLOSE_AFTER_SLOTS)).await?;
-        stream::iter(due)
+        let (alike, others): (Vec<JobRow>, Vec<JobRow>) = due.into_iter().partition(closes_alike);
+        stream::iter(others)
             .for_each_concurrent(limits::SWEEP_CONCURRENCY, async |row| {
-                self.lull.pause(limits::BOOKS_WAIT_MAX).await;
-                let Some(_driven) = self.live.try_hold(&row.id) else { return };
-                if let Err(error) = self.advance(&row.id, now).await {
-                    tracing::warn!(job = %row.id, %error, "a job could not be moved on");
-                }
+                self.try_advance(row, now).await
+            })
+            .await;
+        stream::iter(gathered(alike, now))
+            .for_each_concurrent(limits::SWEEP_CONCURRENCY, async |rows| {
+                self.close_all(rows, now).await
             })
             .await;
         Ok(())
+    }
+
+    /// Takes a job's next step, unless a call drives it.
+    pub(super) async fn try_advance(&self, row: JobRow, now: ChainTime) {
+        self.lull.pause(limits::BOOKS_WAIT_MAX).await;
+        let Some(_driven) = self.live.try_hold(&row.id) else { return };
+        if let Err(error) = self.advance(&row.id, now).await {
+            tracing::warn!(job = %row.id, %error, "a job could not be moved on");
+        }
     }
 
     /// One step of one job, from what ledger and chain say now.
@@ -104,8 +116,9 @@ impl Settlement {
     }
 
     /// What became of the transactions that were sent before the gateway last stopped: the same bytes,
-    /// sent again, tell. Publishing is [`Self::resubmit`]'s while the job hangs on it.
-    async fn conclude_open(&self, row: &JobRow) -> Result<(), CallError> {
+    /// sent again, tell, and nothing else is signed before. Publishing is [`Self::resubmit`]'s while the job
+    /// hangs on it.
+    pub(super) async fn conclude_open(&self, row: &JobRow) -> Result<(), CallError> {
         if row.status == JobStatus::Submitted {
             return Ok(());
         }
@@ -113,6 +126,9 @@ impl Settlement {
             let Some(transaction) = restore(stored) else { continue };
             let outcome = self.chain.submit(&transaction).await;
             self.conclude(&transaction, &outcome).await?;
+            if let Err(error @ SubmitError::Unreachable(_)) = outcome {
+                return Err(error.into());
+            }
         }
         Ok(())
     }
@@ -173,13 +189,13 @@ impl Settlement {
     }
 
     /// Someone else closed the account: an hour after the settlement anyone may.
-    async fn record_gone(&self, row: &JobRow) -> Result<(), CallError> {
+    pub(super) async fn record_gone(&self, row: &JobRow) -> Result<(), CallError> {
         if row.status != JobStatus::Settled {
             let note = "its account was closed before its settlement was seen";
             tracing::warn!(job = %row.id, "{note}");
             self.ledger.note_on_job(&row.id, note).await?;
         }
-        Ok(self.ledger.close_job(&row.id, now_unix_ms()).await?)
+        Ok(self.ledger.close_jobs(&[&row.id], now_unix_ms()).await?)
     }
 
     /// Signs, stores, sends, and stores what came of it.
@@ -189,7 +205,7 @@ impl Settlement {
         kind: TransactionKind,
         instruction: Instruction,
     ) -> Result<(), CallError> {
-        let (transaction, _) = self.sign(instruction).await?;
+        let (transaction, _) = self.sign(&[instruction]).await?;
         self.store(&job.id(), kind, &transaction).await?;
         self.send(kind, &transaction).await
     }
@@ -197,10 +213,10 @@ impl Settlement {
     /// Signs, and says what the network takes for it.
     pub(super) async fn sign(
         &self,
-        instruction: Instruction,
+        instructions: &[Instruction],
     ) -> Result<(SignedTransaction, Lamports), CallError> {
         let blockhash = self.chain.blockhash().await?;
-        let transaction = SignedTransaction::sign(&[instruction], &self.key, &[], &blockhash)
+        let transaction = SignedTransaction::sign(instructions, &self.key, &[], &blockhash)
             .map_err(|error| CallError::Refused(error.to_string()))?;
         let fee = fee(&transaction);
         Ok((transaction, fee))

@@ -16,7 +16,7 @@ async fn settled(ledger: &Ledger, id: &str, worker: &str) {
 }
 
 async fn verdict(ledger: &Ledger, job: &str) -> Option<Verdict> {
-    ledger.judgement(job).await.unwrap().map(|judged| judged.verdict)
+    ledger.job(job).await.unwrap().unwrap().judged.map(|judged| judged.verdict)
 }
 
 async fn call(ledger: &Ledger, id: &str, key_id: &str, job: &str) {
@@ -42,11 +42,11 @@ async fn a_verdict_is_its_keys_until_the_close_is_signed() {
 
     let (close, fee) = (transaction("close"), Lamports(5_000));
     assert!(
-        !ledger.store_close("j", None, (&close, fee), 6).await.unwrap(),
+        !ledger.store_close(&[("j", None)], (&close, fee), 6).await.unwrap(),
         "a verdict came first"
     );
     assert!(ledger.signed_transactions("j").await.unwrap().iter().all(|sent| *sent != close));
-    assert!(ledger.store_close("j", Some(Verdict::Flag), (&close, fee), 6).await.unwrap());
+    assert!(ledger.store_close(&[("j", Some(Verdict::Flag))], (&close, fee), 6).await.unwrap());
     let refused = ledger.judge("j", Verdict::Ok, ME, 7).await;
     assert!(matches!(refused, Err(JudgeError::Closing { .. })), "{refused:?}");
     // A close that can't land any more told nothing.
@@ -54,7 +54,7 @@ async fn a_verdict_is_its_keys_until_the_close_is_signed() {
     ledger.conclude_transaction("close", expired, None).await.unwrap();
     ledger.judge("j", Verdict::Ok, ME, 8).await.unwrap();
     assert_eq!(verdict(&ledger, "j").await, Some(Verdict::Ok));
-    ledger.close_job("j", 9).await.unwrap();
+    ledger.close_jobs(&["j"], 9).await.unwrap();
     let refused = ledger.judge("j", Verdict::Flag, ME, 9).await;
     assert!(
         matches!(refused, Err(JudgeError::NotLive { status: JobStatus::Closed, .. })),
@@ -89,7 +89,7 @@ async fn two_jobs_of_two_workers_are_compared_once() {
     assert!(matches!(refused, Err(JudgeError::NotComparable(_))), "{refused:?}");
     assert_eq!(verdict(&ledger, "b").await, None, "nothing of it is kept");
     ledger.compare("b", "a", ME, 5).await.unwrap();
-    let judged = ledger.judgement("a").await.unwrap().unwrap();
+    let judged = ledger.job("a").await.unwrap().unwrap().judged.unwrap();
     let expected = Judgement { verdict: Verdict::Worse, compared_with: Some("b".into()) };
     assert_eq!((verdict(&ledger, "b").await, judged), (Some(Verdict::Better), expected));
     for again in [

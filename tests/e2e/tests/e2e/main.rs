@@ -3,6 +3,7 @@
 mod alone;
 mod calls;
 mod choice;
+mod closes;
 mod completions;
 mod crashes;
 mod crowds;

@@ -25,8 +25,8 @@ const VARIABLE: &str = "CHAINFERENCE_TEST_ABORT_GATEWAY_AT";
 const SIGABRT: i32 = 6;
 /// A session's age at which it is followed by another.
 const OLD_S: i64 = 2_430;
-/// What 1,500 slots of this chain take, and some.
-const SLOTS_S: i64 = 40;
+/// What 1,650 slots of this chain take, after which a job's account waits for no others, and some.
+const SLOTS_S: i64 = 45;
 
 /// What happens beside ordinary calls until a point is met.
 #[derive(Clone, Copy, PartialEq)]
@@ -65,8 +65,8 @@ const POINTS: [Point; 22] = [
     Point("session", "publish stored", Growing, 2..3),
     Point("session", "job locked", Growing, 2..3),
     Point("session", "job ended", Growing, 1..2),
-    Point("per-call", "close stored", Closing, 1..4),
-    Point("per-call", "close sent", Closing, 1..4),
+    Point("per-call", "close stored", Closing, 1..3),
+    Point("per-call", "close sent", Closing, 1..3),
 ];
 
 fn number(variable: &str, default: u32) -> u32 {
@@ -119,7 +119,7 @@ fn drive(stranger: &Stranger<'_>, gateway: &mut Gateway, course: Course, seed: u
             calls += 1;
             match (course, calls) {
                 (Growing, 2) => running = Some(grow_old(stranger)),
-                (Closing, 4) => stranger.market.time_travel(SLOTS_S),
+                (Closing, 4 | 8) => stranger.market.time_travel(SLOTS_S),
                 _ => {}
             }
         }
