@@ -13,6 +13,7 @@ use surfpool_types::{RpcConfig, SimnetCommand, SimnetConfig, SimnetEvent, Surfpo
 
 use crate::ledger;
 use crate::options::Options;
+use crate::owners::Owners;
 use crate::program::Program;
 
 /// How long the runtime may take to come up, and how long it may take to end.
@@ -39,6 +40,9 @@ impl Chain {
                 .map_err(|error| anyhow!("{error}"))
                 .context("the ledger can't be opened: move it away to start a new chain")?;
         svm.cached_genesis_hash = Some(ledger::genesis_hash(options.ledger.as_deref())?);
+        let owners =
+            Owners::of(&svm).map_err(|error| anyhow!("the ledger can't be read: {error}"))?;
+        svm.accounts_by_owner = Box::new(owners);
         let svm = SurfnetSvmLocker::new(svm);
         let (commands, receiver) = crossbeam_channel::unbounded();
         let (loop_svm, loop_commands) = (svm.clone(), commands.clone());

@@ -4,6 +4,7 @@
 mod chain;
 mod ledger;
 mod options;
+mod owners;
 mod program;
 
 use std::os::unix::process::{CommandExt, parent_id};

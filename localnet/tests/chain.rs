@@ -149,8 +149,9 @@ async fn what_did_not_land_in_time_is_expired() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_is_found_by_its_vault_and_its_worker_and_paid() {
     let folder = tempfile::tempdir().unwrap();
+    let ledger = folder.path().join("chain.sqlite");
     let [admin, operator, session] = [(); 3].map(|()| Keypair::new());
-    let node = Node::start(&folder.path().join("chain.sqlite"), &admin);
+    let node = Node::start(&ledger, &admin);
     let chain = &node.chain;
     let terms = open_market(chain, &admin, &operator, &session).await;
 
@@ -190,6 +191,11 @@ async fn a_job_is_found_by_its_vault_and_its_worker_and_paid() {
     chain.submit(&claim).await.unwrap();
     let settled = chain.job(&job).await.unwrap().expect("the job");
     assert_eq!((settled.status(), settled.credited), (JobStatus::Settled, 600_000));
+
+    drop(node); // which kills it
+    let node = Node::start(&ledger, &admin);
+    let again = node.chain.jobs_of_vault(&terms.vault).await.unwrap();
+    assert_eq!(again, [(job, settled)], "what the program owns is known after a kill");
 }
 
 /// A market in which `admin` is the client and another cold key runs the worker; terms of a first job.
