@@ -117,7 +117,23 @@ impl Chain {
 
     /// These jobs, `None` for each that isn't there.
     pub async fn jobs(&self, addresses: &[Pubkey]) -> Result<Vec<Option<Job>>, ChainError> {
-        let accounts = self.accounts(addresses).await?;
+        self.jobs_at(addresses, self.rpc.commitment()).await
+    }
+
+    /// The same as the whole cluster will remember it for ever: what is in here can't be rolled back.
+    pub async fn finalized_jobs(
+        &self,
+        addresses: &[Pubkey],
+    ) -> Result<Vec<Option<Job>>, ChainError> {
+        self.jobs_at(addresses, CommitmentConfig::finalized()).await
+    }
+
+    async fn jobs_at(
+        &self,
+        addresses: &[Pubkey],
+        commitment: CommitmentConfig,
+    ) -> Result<Vec<Option<Job>>, ChainError> {
+        let accounts = self.accounts(addresses, commitment).await?;
         addresses.iter().zip(accounts).map(|(address, account)| ours(address, account)).collect()
     }
 
@@ -134,16 +150,6 @@ impl Chain {
     /// The jobs that a worker has locked and whose accounts still exist.
     pub async fn jobs_of_worker(&self, worker: &Pubkey) -> Result<Vec<(Pubkey, Job)>, ChainError> {
         self.list(&[(JOB_WORKER_AT, worker.as_ref())]).await
-    }
-
-    /// The same as the whole cluster will remember it for ever: what is in here can't be rolled back.
-    pub async fn finalized_jobs_of_worker(
-        &self,
-        worker: &Pubkey,
-    ) -> Result<Vec<(Pubkey, Job)>, ChainError> {
-        let fields = [(JOB_WORKER_AT, worker.as_ref())];
-        let found = self.data(Job::DISCRIMINATOR, &fields, CommitmentConfig::finalized()).await?;
-        found.into_iter().map(|(address, data)| Ok((address, parse(&address, &data)?))).collect()
     }
 
     /// The open market: published jobs of a model that nobody has locked.
@@ -179,7 +185,7 @@ impl Chain {
     /// The chain's clock, and the market's configuration at that time; `None` before `initialize`.
     pub async fn clock_and_config(&self) -> Result<(Clock, Option<Config>), ChainError> {
         let addresses = [sysvar::clock::ID, address::config()];
-        let mut accounts = self.accounts(&addresses).await?;
+        let mut accounts = self.accounts(&addresses, self.rpc.commitment()).await?;
         let config = accounts.pop().flatten();
         Ok((clock(accounts.pop().flatten())?, ours(&addresses[1], config)?))
     }
@@ -229,10 +235,14 @@ impl Chain {
     }
 
     /// As many as were asked for, in that order.
-    async fn accounts(&self, addresses: &[Pubkey]) -> Result<Vec<Option<AccountData>>, ChainError> {
+    async fn accounts(
+        &self,
+        addresses: &[Pubkey],
+        commitment: CommitmentConfig,
+    ) -> Result<Vec<Option<AccountData>>, ChainError> {
         let mut found = Vec::with_capacity(addresses.len());
         for some in addresses.chunks(ACCOUNTS_MAX) {
-            let config = account_config(self.rpc.commitment());
+            let config = account_config(commitment);
             let answer = self.rpc.get_multiple_ui_accounts_with_config(some, config).await;
             let accounts = answer.map_err(|error| self.failed(error))?.value;
             for (address, account) in some.iter().zip(accounts) {

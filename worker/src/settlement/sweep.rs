@@ -1,7 +1,6 @@
 //! The beat of the settlement: deadlines each second, the chain's own view from time to time, and
 //! the drain at the end.
 
-use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -96,11 +95,10 @@ impl Shared {
         }
         // The height is read first: a quote used in between is found on chain, not dropped.
         let block_height = self.chain.block_height().await?;
-        let on_chain_now: HashMap<Pubkey, ChainJob> =
-            self.chain.jobs_of_worker(worker).await?.into_iter().collect();
-        for job in jobs {
-            match on_chain_now.get(&job.address) {
-                Some(found) => self.compare(job, found).await,
+        let on_chain_now = self.chain.jobs(&addresses(jobs)).await?;
+        for (job, found) in jobs.iter().zip(on_chain_now) {
+            match found.filter(|found| found.worker == *worker) {
+                Some(found) => self.compare(job, &found).await,
                 None => self.tell(job, Event::Seen(OnChain::Absent { block_height })),
             }
         }
@@ -109,18 +107,16 @@ impl Shared {
 
     /// Locks that the cluster has made final lift the cap on what is served.
     async fn look_for_final_locks(self: &Arc<Self>, jobs: &[Arc<Job>]) -> Result<(), ChainError> {
-        let is_waiting = |job: &&Arc<Job>| {
+        let is_waiting = |job: &Arc<Job>| {
             let life = lock(&job.life);
             !life.is_quoted() && !life.is_final()
         };
-        let waiting: Vec<_> = jobs.iter().filter(is_waiting).collect();
-        if waiting.is_empty() {
-            return Ok(());
-        }
-        let found = self.chain.finalized_jobs_of_worker(&self.settings.worker).await?;
-        let found: HashSet<Pubkey> = found.into_iter().map(|(address, _)| address).collect();
-        for job in waiting.into_iter().filter(|job| found.contains(&job.address)) {
-            self.tell(job, Event::LockFinal);
+        let waiting: Vec<_> = jobs.iter().filter(|job| is_waiting(job)).cloned().collect();
+        let finalized = self.chain.finalized_jobs(&addresses(&waiting)).await?;
+        for (job, found) in waiting.iter().zip(finalized) {
+            if found.is_some_and(|found| found.worker == self.settings.worker) {
+                self.tell(job, Event::LockFinal);
+            }
         }
         Ok(())
     }
@@ -136,4 +132,8 @@ impl Shared {
             tracing::error!(%error, job = %job.address, "a lock could not be stored");
         }
     }
+}
+
+fn addresses(jobs: &[Arc<Job>]) -> Vec<Pubkey> {
+    jobs.iter().map(|job| job.address).collect()
 }
