@@ -67,6 +67,12 @@ impl Figures {
         p99(self.rounds.get(&(who, point)).into_iter().flatten().flatten().copied().collect())
     }
 
+    /// A p99 a round.
+    pub fn p99s(&self, who: Who, point: Point) -> Vec<f64> {
+        let rounds = self.rounds.get(&(who, point)).map(Vec::as_slice).unwrap_or_default();
+        rounds.iter().map(|figures| p99(figures.clone())).collect()
+    }
+
     /// Ours ÷ theirs, each round.
     pub fn ratio(ours: &[f64], theirs: &[f64]) -> Option<Spread> {
         let ratios: Vec<f64> =

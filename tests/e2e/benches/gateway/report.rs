@@ -47,6 +47,11 @@ impl Report<'_> {
             [Who::PerCall, Who::Session]
                 .map(|who| (who.name().to_owned(), json!(figures.settlement_added_p99(who, point))))
         };
+        let each_round = |point| {
+            [Who::PerCall, Who::Session].map(|who| {
+                (who.name().to_owned(), json!(figures.settlement_added_p99s(who, point)))
+            })
+        };
         let by_who = ALL.into_iter().map(|who| (who.name().to_owned(), self.gateway(who)));
         json!({
             "commit": commit(MEASURED),
@@ -65,6 +70,10 @@ impl Report<'_> {
                 "first_token": Map::from_iter(added(Point::BurstFirst)),
                 "spaced_plain": Map::from_iter(added(Point::SpacedWhole)),
                 "spaced_first_token": Map::from_iter(added(Point::SpacedFirst)),
+            },
+            "settlement_added_ms_p99_each_round": {
+                "plain": Map::from_iter(each_round(Point::BurstWhole)),
+                "first_token": Map::from_iter(each_round(Point::BurstFirst)),
             },
             "gateways": Map::from_iter(by_who),
             "slow_sockets": self.slow.json(),
@@ -182,22 +191,20 @@ impl Report<'_> {
     /// What settlement adds to plain calls and to first tokens.
     fn settlement(&self, how: &str, [whole, first]: [Point; 2]) -> String {
         let mut text = format!(
-            "| {how}, ms | whole answer | p99 | first token | p99 | p99 beyond settlement off |\n\
-             |---|---|---|---|---|---|\n"
+            "| {how}, ms | whole answer | p99 | first token | p99 | p99 beyond settlement off | each round's |\n\
+             |---|---|---|---|---|---|---|\n"
         );
         let figures = &self.figures;
         for who in self.known(whole) {
             let cell = |point| text_of(figures.medians(who, point), 2);
-            let beyond = match who.settles() {
-                true => format!(
-                    "{:.2}, {:.2}",
-                    figures.settlement_added_p99(who, whole),
-                    figures.settlement_added_p99(who, first)
-                ),
+            let both = |of: &dyn Fn(Point) -> String| match who.settles() {
+                true => format!("{}, {}", of(whole), of(first)),
                 false => "–".to_owned(),
             };
+            let beyond = both(&|point| format!("{:.2}", figures.settlement_added_p99(who, point)));
+            let each = both(&|point| text_of(figures.settlement_added_p99s(who, point), 2));
             text += &format!(
-                "| {} | {} | {:.2} | {} | {:.2} | {beyond} |\n",
+                "| {} | {} | {:.2} | {} | {:.2} | {beyond} | {each} |\n",
                 who.words(),
                 cell(whole),
                 figures.p99(who, whole),

@@ -69,6 +69,12 @@ impl Figures {
         self.p99(who, point) - self.p99(Who::Off, point)
     }
 
+    /// The same round by round: one in which the machine did something else is one of many there.
+    pub fn settlement_added_p99s(&self, who: Who, point: Point) -> Vec<f64> {
+        let off = self.p99s(Who::Off, point);
+        self.p99s(who, point).iter().zip(off).map(|(settled, off)| settled - off).collect()
+    }
+
     /// The worse of plain and first token.
     pub fn settlement_added_worst(&self, who: Who) -> f64 {
         let each = Point::BURSTS.map(|point| self.settlement_added_p99(who, point));
