@@ -67,7 +67,7 @@ impl Figures {
         p99(self.rounds.get(&(who, point)).into_iter().flatten().flatten().copied().collect())
     }
 
-    /// A p99 a round.
+    /// A p99 a round, or a burst.
     pub fn p99s(&self, who: Who, point: Point) -> Vec<f64> {
         let rounds = self.rounds.get(&(who, point)).map(Vec::as_slice).unwrap_or_default();
         rounds.iter().map(|figures| p99(figures.clone())).collect()

@@ -47,7 +47,7 @@ impl Report<'_> {
             [Who::PerCall, Who::Session]
                 .map(|who| (who.name().to_owned(), json!(figures.settlement_added_p99(who, point))))
         };
-        let each_round = |point| {
+        let each_burst = |point| {
             [Who::PerCall, Who::Session].map(|who| {
                 (who.name().to_owned(), json!(figures.settlement_added_p99s(who, point)))
             })
@@ -71,9 +71,9 @@ impl Report<'_> {
                 "spaced_plain": Map::from_iter(added(Point::SpacedWhole)),
                 "spaced_first_token": Map::from_iter(added(Point::SpacedFirst)),
             },
-            "settlement_added_ms_p99_each_round": {
-                "plain": Map::from_iter(each_round(Point::BurstWhole)),
-                "first_token": Map::from_iter(each_round(Point::BurstFirst)),
+            "settlement_added_ms_p99_each_burst": {
+                "plain": Map::from_iter(each_burst(Point::BurstWhole)),
+                "first_token": Map::from_iter(each_burst(Point::BurstFirst)),
             },
             "gateways": Map::from_iter(by_who),
             "slow_sockets": self.slow.json(),
@@ -191,7 +191,7 @@ impl Report<'_> {
     /// What settlement adds to plain calls and to first tokens.
     fn settlement(&self, how: &str, [whole, first]: [Point; 2]) -> String {
         let mut text = format!(
-            "| {how}, ms | whole answer | p99 | first token | p99 | p99 beyond settlement off | each round's |\n\
+            "| {how}, ms | whole answer | p99 | first token | p99 | p99 beyond settlement off | each burst's |\n\
              |---|---|---|---|---|---|---|\n"
         );
         let figures = &self.figures;

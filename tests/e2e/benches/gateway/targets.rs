@@ -69,7 +69,7 @@ impl Figures {
         self.p99(who, point) - self.p99(Who::Off, point)
     }
 
-    /// The same round by round: one in which the machine did something else is one of many there.
+    /// The same burst by burst: one in which the machine did something else is one of many there.
     pub fn settlement_added_p99s(&self, who: Who, point: Point) -> Vec<f64> {
         let off = self.p99s(Who::Off, point);
         self.p99s(who, point).iter().zip(off).map(|(settled, off)| settled - off).collect()
