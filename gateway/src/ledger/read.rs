@@ -26,7 +26,7 @@ pub struct JobSummary {
     pub stake: u64,
     pub paid: u64,
     pub refund: u64,
-    /// Fees of the transactions of this gateway that landed, failed ones included.
+    /// Fees of the transactions of this gateway that landed, failed ones included; of a close with others where it is the first of them.
     pub fees: u64,
     /// Rent that the job's account holds; returned when it is closed.
     pub rent: u64,

@@ -46,7 +46,7 @@ fn brackets(depth: u64) -> u64 {
     3 + INDENT_BYTES * depth
 }
 
-/// Everything but plain ASCII may be written as `\uXXXX`, and what HTML knows too.
+/// Everything but plain ASCII may be escaped (`\u` and four digits), and what HTML knows too.
 fn printed_char(c: char) -> u64 {
     match c {
         '"' | '\\' => 2,
