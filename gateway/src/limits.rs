@@ -107,8 +107,12 @@ pub const HEAR_OUT_DEADLINE: Duration = Duration::from_millis(250);
 /// At shutdown, what the jobs of the last calls get to settle.
 pub const SETTLE_DEADLINE: Duration = Duration::from_secs(15);
 
-/// How often the directory of workers and offers is read anew.
+/// How often the directory of workers and offers is read anew: those that it knows …
 pub const DIRECTORY_INTERVAL: Duration = Duration::from_secs(1);
+/// … unless they are more than one question can hold, beside the chain's clock and the market's configuration …
+pub const DIRECTORY_KNOWN_MAX: usize = 98;
+/// … and all that there are: the node looks at each account of the program for them.
+pub const DIRECTORY_LIST_INTERVAL: Duration = Duration::from_secs(5);
 /// Failures of a worker are forgotten so long after the pause that they brought.
 pub const FAILURES_FORGOTTEN_AFTER: Duration = Duration::from_secs(300);
 /// What calls took on a worker says nothing any more after this time …

@@ -171,11 +171,18 @@ async fn a_job_is_found_by_its_vault_and_its_worker_and_paid() {
     let found = chain.jobs(&[admin.pubkey(), job, Pubkey::new_unique()]).await.unwrap();
     let is_locked = |job: &Option<Job>| job.as_ref().map(|job| job.status() == JobStatus::Locked);
     assert_eq!(found.iter().map(is_locked).collect::<Vec<_>>(), [None, Some(true), None]);
-    let (clock, config) = chain.clock_and_config().await.unwrap();
-    assert_eq!(config, chain.config().await.unwrap());
-    assert!(clock.slot <= chain.clock().await.unwrap().slot);
-    assert_eq!(chain.workers().await.unwrap()[0].0, terms.worker);
-    assert_eq!(chain.offers().await.unwrap()[0].0, terms.offer);
+    let all = chain.market().await.unwrap();
+    assert_eq!(all.config, chain.config().await.unwrap());
+    assert!(all.clock.slot <= chain.clock().await.unwrap().slot);
+    let nobody = Pubkey::new_unique();
+    let known = chain.market_of(&[terms.worker], &[nobody, terms.offer]).await.unwrap();
+    assert!(all.clock.slot <= known.clock.slot);
+    for market in [all, known] {
+        let workers: Vec<_> = market.workers.iter().map(|(address, _)| *address).collect();
+        let offers: Vec<_> = market.offers.iter().map(|(address, _)| *address).collect();
+        assert_eq!((workers, offers), (vec![terms.worker], vec![terms.offer]));
+    }
+    assert!(chain.market_of(&[terms.offer], &[]).await.is_err(), "an offer is no worker");
 
     let totals = Totals { tokens_in: 1_000_000, tokens_out: 0 };
     let voucher = Voucher { job: job.to_bytes(), totals };

@@ -43,6 +43,17 @@ pub struct Clock {
     pub unix_s: i64,
 }
 
+/// Who offers what, and when the chain said so.
+#[derive(Clone, Debug)]
+pub struct Market {
+    pub clock: Clock,
+    /// `None` before `initialize`.
+    pub config: Option<Config>,
+    pub workers: Vec<(Pubkey, Worker)>,
+    /// Resting ones included.
+    pub offers: Vec<(Pubkey, Offer)>,
+}
+
 /// A published job that no worker has locked yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OpenJob {
@@ -182,12 +193,29 @@ impl Chain {
         clock(self.account(&sysvar::clock::ID).await?)
     }
 
-    /// The chain's clock, and the market's configuration at that time; `None` before `initialize`.
-    pub async fn clock_and_config(&self) -> Result<(Clock, Option<Config>), ChainError> {
-        let addresses = [sysvar::clock::ID, address::config()];
-        let mut accounts = self.accounts(&addresses, self.rpc.commitment()).await?;
-        let config = accounts.pop().flatten();
-        Ok((clock(accounts.pop().flatten())?, ours(&addresses[1], config)?))
+    /// All of the market. The node looks at each account of the program for it, jobs included.
+    pub async fn market(&self) -> Result<Market, ChainError> {
+        let (workers, offers) = (self.workers().await?, self.offers().await?);
+        Ok(Market { workers, offers, ..self.market_of(&[], &[]).await? })
+    }
+
+    /// Of these workers and offers, those that are still there. Of 98 together at most it is one question.
+    pub async fn market_of(
+        &self,
+        workers: &[Pubkey],
+        offers: &[Pubkey],
+    ) -> Result<Market, ChainError> {
+        let addresses = [&[sysvar::clock::ID, address::config()], workers, offers].concat();
+        let mut found = self.accounts(&addresses, self.rpc.commitment()).await?.into_iter();
+        let mut next = || found.next().flatten();
+        let clock = clock(next())?;
+        let config = ours(&address::config(), next())?;
+        Ok(Market {
+            clock,
+            config,
+            workers: there(workers, &mut next)?,
+            offers: there(offers, next)?,
+        })
     }
 
     pub async fn slot(&self) -> Result<u64, ChainError> {
@@ -328,6 +356,15 @@ fn ours<T: Stored>(
     // Lamports sent to an address make it exist before the program does.
     let account = account.filter(|account| account.owner == PROGRAM_ID.to_string());
     account.map(|account| parse(address, &account.data)).transpose()
+}
+
+/// Those of the addresses where the next account is the program's.
+fn there<T: Stored>(
+    addresses: &[Pubkey],
+    mut next: impl FnMut() -> Option<AccountData>,
+) -> Result<Vec<(Pubkey, T)>, ChainError> {
+    let one = |address| Ok(ours(address, next())?.map(|stored| (*address, stored)));
+    addresses.iter().map(one).filter_map(Result::transpose).collect()
 }
 
 fn clock(account: Option<AccountData>) -> Result<Clock, ChainError> {

@@ -25,7 +25,7 @@ mod transaction;
 pub use abilities::Abilities;
 pub use chainference::ID as PROGRAM_ID;
 pub use chainference_market::{Lamports, Totals};
-pub use client::{Chain, Clock, Endpoints, OpenJob};
+pub use client::{Chain, Clock, Endpoints, Market, OpenJob};
 pub use error::{ChainError, SubmitError};
 pub use solana_commitment_config::CommitmentConfig;
 pub use solana_commitment_config::CommitmentLevel as Commitment;

@@ -1,5 +1,5 @@
-//! Which worker serves a call: a directory read from the chain each second, and what calls on
-//! its workers have met lately.
+//! Which worker serves a call: a directory that is read from the chain each second, and what calls on its workers
+//! have met lately.
 
 mod beginning;
 mod breaker;
@@ -30,7 +30,7 @@ use std::{
 };
 
 use chainference_chain::{
-    Abilities, Chain, ChainError, Pubkey,
+    Abilities, Chain, ChainError, Market, Pubkey,
     accounts::{Offer, Worker},
 };
 use thiserror::Error;
@@ -52,6 +52,7 @@ pub struct Snapshot {
     pub paused: bool,
     reading: Reading,
     read_at: Instant,
+    listed_at: Instant,
 }
 
 /// Why no worker can be had.
@@ -96,7 +97,7 @@ impl Directory {
         lull: Lull,
         stop: CancellationToken,
     ) -> Self {
-        let first = read(&chain, admission).await.map_err(|error| error.to_string());
+        let first = read(&chain, admission, None).await.map_err(|error| error.to_string());
         if let Err(error) = &first {
             tracing::warn!(error, "the chain does not answer yet");
         }
@@ -120,6 +121,7 @@ impl Directory {
             paused: false,
             reading: Reading { now_unix_s: 0, reputation_prior: 0, heartbeat_s: 0 },
             read_at: Instant::now(),
+            listed_at: Instant::now(),
         };
         let latest = Latest { known: Some(Arc::new(nothing)), trouble: None };
         let (_, latest) = watch::channel(latest);
@@ -160,6 +162,19 @@ impl Snapshot {
         self.read_at.elapsed() > limits::DIRECTORY_AGE_MAX
     }
 
+    /// Whether to look at these again, and not for others.
+    fn is_enough(&self) -> bool {
+        let count = self.workers.len() + self.offers.len();
+        !self.candidates.is_empty()
+            && count <= limits::DIRECTORY_KNOWN_MAX
+            && self.listed_at.elapsed() < limits::DIRECTORY_LIST_INTERVAL
+    }
+
+    fn addresses(&self) -> (Vec<Pubkey>, Vec<Pubkey>) {
+        let workers = self.workers.iter().map(|(address, _)| *address);
+        (workers.collect(), self.offers.iter().map(|(address, _)| *address).collect())
+    }
+
     fn why_nobody(&self, asked: &str) -> NoCandidate {
         let known = |(_, offer): &(Pubkey, Offer)| {
             name::matches(asked, offer.model(), offer.quantisation()).is_some()
@@ -172,7 +187,9 @@ async fn keep_fresh(chain: Chain, admission: Admission, lull: Lull, sender: watc
     loop {
         tokio::time::sleep(limits::DIRECTORY_INTERVAL).await;
         lull.pause(limits::END_WAIT_MAX).await;
-        match read(&chain, admission).await {
+        let known = sender.borrow().known.clone();
+        let known = known.as_deref().filter(|known| known.is_enough());
+        match read(&chain, admission, known).await {
             Ok(snapshot) => {
                 if sender.borrow().trouble.is_some() {
                     tracing::info!("the chain answers");
@@ -198,11 +215,20 @@ enum ReadError {
     NoMarket,
 }
 
-async fn read(chain: &Chain, admission: Admission) -> Result<Snapshot, ReadError> {
-    let reads =
-        async { tokio::try_join!(chain.workers(), chain.offers(), chain.clock_and_config()) };
+/// Reads the whole market, or who is known of it.
+async fn read(
+    chain: &Chain,
+    admission: Admission,
+    known: Option<&Snapshot>,
+) -> Result<Snapshot, ReadError> {
+    let began = Instant::now();
+    let reads = async {
+        let Some(known) = known else { return chain.market().await };
+        let (workers, offers) = known.addresses();
+        chain.market_of(&workers, &offers).await
+    };
     let read = tokio::time::timeout(limits::DIRECTORY_DEADLINE, reads).await;
-    let (workers, offers, (clock, config)) = read.map_err(|_| ReadError::Late)??;
+    let Market { clock, config, workers, offers } = read.map_err(|_| ReadError::Late)??;
     let config = config.ok_or(ReadError::NoMarket)?;
     let reading = Reading {
         now_unix_s: clock.unix_s,
@@ -217,5 +243,6 @@ async fn read(chain: &Chain, admission: Admission) -> Result<Snapshot, ReadError
         paused: config.paused(),
         reading,
         read_at: Instant::now(),
+        listed_at: known.map_or(began, |known| known.listed_at),
     })
 }
