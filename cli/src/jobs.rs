@@ -159,8 +159,12 @@ fn events(out: &mut String, story: &JobStory) -> std::fmt::Result {
     for sent in &story.transactions {
         let added = sent.amount.map(|amount| format!("{amount} more, ")).unwrap_or_default();
         let error = sent.error.as_deref().unwrap_or_default();
-        let (kind, status, fee) = (&sent.kind, &sent.status, sent.fee);
-        writeln!(out, "  {kind:<8}  {status:<8}  {added}fee {fee}  {}  {error}", sent.signature)?;
+        let (kind, status, fee, signature) = (&sent.kind, &sent.status, sent.fee, &sent.signature);
+        let together = if sent.jobs > 1 { format!(" ({} jobs)", sent.jobs) } else { String::new() };
+        writeln!(
+            out,
+            "  {kind:<8}  {status:<8}  {added}fee {fee}{together}  {signature}  {error}"
+        )?;
     }
     Ok(())
 }

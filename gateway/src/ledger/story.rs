@@ -60,8 +60,10 @@ pub struct TransactionLine {
     pub signature: String,
     pub kind: String,
     pub status: String,
-    /// 0 where another job bears it that was closed in the same transaction.
+    /// 0 where another of its jobs bears it.
     pub fee: i64,
+    /// That it moves on together.
+    pub jobs: i64,
     /// What a top-up adds to the stake.
     pub amount: Option<i64>,
     pub error: Option<String>,
@@ -81,10 +83,12 @@ const RECEIPTS: &str =
 const TRANSACTIONS: &str = "SELECT * FROM (
         SELECT transaction_jobs.job, signature, kind, status,
             CASE WHEN transaction_jobs.job = transactions.job THEN fee ELSE 0 END AS fee,
+            (SELECT count(*) FROM transaction_jobs AS together
+                WHERE together.signature = transactions.signature) AS jobs,
             NULL AS amount, error, created_at
         FROM transaction_jobs JOIN transactions USING (signature)
         UNION ALL
-        SELECT job, signature, 'top-up', status, fee, amount, error, created_at FROM top_ups
+        SELECT job, signature, 'top-up', status, fee, 1, amount, error, created_at FROM top_ups
     ) AS sent WHERE job = ? ORDER BY created_at";
 
 impl Ledger {

@@ -335,12 +335,14 @@ async fn jobs_that_are_closed_together_share_the_transaction_and_one_bears_its_f
     ledger.conclude_transaction("close", TransactionStatus::Landed, None).await.unwrap();
     assert!(ledger.close_jobs(&["a", "x"], 7).await.is_err(), "all or none");
     ledger.close_jobs(&["a", "b"], 7).await.unwrap();
-    for (id, status, borne) in
-        [("a", "closed", [5_000].as_slice()), ("b", "closed", &[0]), ("c", "settled", &[])]
-    {
+    for (id, status, borne) in [
+        ("a", "closed", [(5_000, 2)].as_slice()),
+        ("b", "closed", &[(0, 2)]),
+        ("c", "settled", &[]),
+    ] {
         let story = ledger.story(id).await.unwrap().unwrap();
         let closes = story.transactions.iter().filter(|sent| sent.kind == "close");
-        assert_eq!(closes.map(|sent| sent.fee).collect::<Vec<_>>(), borne, "{id}");
+        assert_eq!(closes.map(|sent| (sent.fee, sent.jobs)).collect::<Vec<_>>(), borne, "{id}");
         assert_eq!(story.summary.status.name(), status, "{id}");
     }
     assert_eq!(ledger.books().await.unwrap().fees, 5_000);

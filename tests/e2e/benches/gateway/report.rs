@@ -119,8 +119,8 @@ impl Report<'_> {
             load.text(1),
             self.added(),
             self.throughput(),
-            self.settlement("16 calls, one after the other", Point::BURSTS),
-            self.settlement("A call each 40 ms", Point::SPACED),
+            self.settlement("16 calls, one after the other", "burst", Point::BURSTS),
+            self.settlement("A call each 40 ms", "round", Point::SPACED),
             self.slow.sentence(),
         )
     }
@@ -189,9 +189,9 @@ impl Report<'_> {
     }
 
     /// What settlement adds to plain calls and to first tokens.
-    fn settlement(&self, how: &str, [whole, first]: [Point; 2]) -> String {
+    fn settlement(&self, how: &str, unit: &str, [whole, first]: [Point; 2]) -> String {
         let mut text = format!(
-            "| {how}, ms | whole answer | p99 | first token | p99 | p99 beyond settlement off | each burst's |\n\
+            "| {how}, ms | whole answer | p99 | first token | p99 | p99 beyond settlement off | each {unit}'s |\n\
              |---|---|---|---|---|---|---|\n"
         );
         let figures = &self.figures;
