@@ -19,6 +19,7 @@ mod limits;
 mod lull;
 mod metrics;
 mod middleware;
+mod mode;
 mod openai;
 mod openapi;
 mod options;
@@ -40,8 +41,8 @@ pub use ledger::{
     Books, Budgets, DEFAULT_KEY, JobStatus, JobStory, JobSummary, KeyLimits, KeyRow, Ledger,
     LedgerError, NewKey, Span, Spend, Used,
 };
+pub use mode::Mode;
 pub use options::Options;
-pub use settlement::Mode;
 pub use tokenizers::{Recount, Tokenizer};
 pub use upstream::{UpstreamOptions, upstream_url};
 

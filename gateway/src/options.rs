@@ -7,9 +7,7 @@ use std::{
 
 use chainference_chain::{Commitment, Endpoints, Lamports, Pubkey};
 
-use crate::{
-    access::JwtOptions, settlement::Mode, tokenizers::Tokenizer, upstream::UpstreamOptions,
-};
+use crate::{access::JwtOptions, mode::Mode, tokenizers::Tokenizer, upstream::UpstreamOptions};
 
 /// A gateway's settings. [`Options::new`] gives the defaults.
 #[derive(Clone, Debug)]

@@ -27,7 +27,7 @@ use crate::{
     clock::now_unix_ms,
     keys,
     ledger::{Budgets, DEFAULT_KEY, KeyRow, Ledger, LedgerError},
-    settlement::Mode,
+    mode::Mode,
 };
 use jwt::is_token;
 use known::Known;

@@ -10,7 +10,7 @@ use serde::Serialize;
 use sqlx::{Row, sqlite::SqliteRow};
 
 use super::{Budgets, Ledger, LedgerError, from_sql, to_sql};
-use crate::settlement::Mode;
+use crate::mode::Mode;
 
 /// The id of the key that the gateway makes at its first start. It has no limits.
 pub const DEFAULT_KEY: &str = "default";

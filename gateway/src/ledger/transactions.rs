@@ -1,6 +1,7 @@
 //! Signed transactions, kept so that the same bytes can be sent again until their end is known.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
+use chainference_chain::SignedTransaction;
 use chainference_market::Lamports;
 use sqlx::{Connection, Row, Sqlite, Transaction, sqlite::SqliteRow};
 
@@ -52,6 +53,16 @@ pub struct StoredTransaction {
     pub signature: String,
     pub wire: Vec<u8>,
     pub last_valid_block_height: u64,
+}
+
+impl From<&SignedTransaction> for StoredTransaction {
+    fn from(signed: &SignedTransaction) -> Self {
+        Self {
+            signature: signed.signature.to_string(),
+            wire: signed.wire.clone(),
+            last_valid_block_height: signed.last_valid_block_height,
+        }
+    }
 }
 
 impl Ledger {

@@ -18,14 +18,14 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    CallError, Settlement, Way,
+    CallError, Settlement,
     job::Job,
     pool::{Command, Line, Policy, Pool, Ready},
     prepare::NewStake,
     session::Session,
     tending::Need,
 };
-use crate::{limits, metrics, routing::Candidate};
+use crate::{limits, metrics, mode::Way, routing::Candidate};
 
 const POLICY: Policy =
     Policy { jobs_per_worker_max: limits::READY_PER_WORKER_MAX, serve_s_min: limits::SERVE_S_MIN };

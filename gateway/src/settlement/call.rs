@@ -20,7 +20,6 @@ use super::{
     answer::{Event, Failure, Started},
     exact::Finding,
     lease::Asked,
-    mode::{Mode, Way},
     receipts::Receipts,
     session::Lease,
     stake,
@@ -30,6 +29,7 @@ use crate::{
     access::Caller,
     ledger::CallEnd,
     limits, metrics,
+    mode::{Mode, Way},
     routing::{Candidate, NoCandidate, Picked, Size, Wish, needs},
 };
 

@@ -6,7 +6,7 @@ use chainference_chain::{
 };
 use chainference_market::Lamports;
 
-use super::{CallError, Settlement, job::Job, next::is_over, sweeper::stored};
+use super::{CallError, Settlement, job::Job, next::is_over};
 use crate::{
     clock::{ChainTime, now_unix_ms},
     ledger::{JobRow, JobStatus, Judgement, TransactionKind, Verdict},
@@ -133,7 +133,7 @@ impl Settlement {
         let ids: Vec<String> = jobs.iter().map(|(job, _)| job.id()).collect();
         let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
         let told: Vec<_> = ids.iter().copied().zip(jobs.iter().map(|(_, told)| *told)).collect();
-        let kept = (&stored(&transaction), fee);
+        let kept = (&(&transaction).into(), fee);
         if self.ledger.store_close(&told, kept, now_unix_ms()).await? {
             self.send(TransactionKind::Close, &transaction).await?;
             self.ledger.close_jobs(&ids, now_unix_ms()).await?;

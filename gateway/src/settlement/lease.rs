@@ -10,13 +10,13 @@ use chainference_protocol::Task;
 use tokio::time::{Instant, sleep};
 
 use super::{
-    CallError, Settlement, Way,
+    CallError, Settlement,
     admission::Row,
     prepare::{Locked, NewStake},
     session::{Lease, Session},
     stake,
 };
-use crate::{limits, routing::Candidate};
+use crate::{limits, mode::Way, routing::Candidate};
 
 /// What a call asks for.
 pub(super) struct Asked<'a> {

@@ -19,7 +19,6 @@ pub mod fuzzing;
 mod job;
 mod lease;
 mod meter;
-mod mode;
 mod next;
 mod pieces;
 mod pool;
@@ -40,7 +39,6 @@ mod worker;
 
 pub use answer::{Answer, Ended, Event, Failure, Started};
 pub use error::CallError;
-pub use mode::{Mode, Way};
 pub use pieces::{Pieces, Room, Text};
 pub use sse::EventReader;
 pub use worker::Workers;
@@ -57,6 +55,7 @@ use crate::{
     access::ModelList,
     ledger::Ledger,
     lull::Lull,
+    mode::Mode,
     routing::{Directory, Wish, needs},
     tokenizers::Tokenizers,
 };

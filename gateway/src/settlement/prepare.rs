@@ -10,7 +10,7 @@ use chainference_protocol::SessionKey;
 use rand::{SeedableRng, TryRngCore, rngs::OsRng, rngs::StdRng};
 
 use super::{
-    CallError, Settlement, Way,
+    CallError, Settlement,
     job::{Job, LiveJob},
 };
 use crate::{
@@ -18,6 +18,7 @@ use crate::{
     failpoint,
     ledger::{NewJob, TransactionKind, TransactionStatus},
     limits,
+    mode::Way,
     routing::{Candidate, Snapshot},
 };
 

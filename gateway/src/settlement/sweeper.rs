@@ -241,17 +241,8 @@ impl Settlement {
         kind: TransactionKind,
         transaction: &SignedTransaction,
     ) -> Result<(), CallError> {
-        let (stored, fee) = (stored(transaction), fee(transaction));
+        let (stored, fee) = (transaction.into(), fee(transaction));
         Ok(self.ledger.store_transaction(job, kind, &stored, fee, now_unix_ms()).await?)
-    }
-}
-
-/// A transaction in the form in which the ledger keeps it.
-pub(super) fn stored(transaction: &SignedTransaction) -> StoredTransaction {
-    StoredTransaction {
-        signature: transaction.signature.to_string(),
-        wire: transaction.wire.clone(),
-        last_valid_block_height: transaction.last_valid_block_height,
     }
 }
 

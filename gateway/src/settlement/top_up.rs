@@ -54,7 +54,7 @@ impl Settlement {
         amount: Lamports,
         transaction: &SignedTransaction,
     ) -> Result<(), CallError> {
-        let (stored, fee) = (super::sweeper::stored(transaction), super::prepare::fee(transaction));
+        let (stored, fee) = (transaction.into(), super::prepare::fee(transaction));
         Ok(self.ledger.store_top_up(job, amount, &stored, fee, now_unix_ms()).await?)
     }
 }
