@@ -9,7 +9,7 @@ use std::sync::Arc;
 use chainference_chain::{Commitment, Endpoints};
 use chainference_market::{Lamports, Prices};
 
-use crate::engine::{CONTEXT_TOKENS_DEFAULT_MAX, Tuning};
+use crate::engine::{CONTEXT_TOKENS_DEFAULT_MAX, GPU_LAYERS, Tuning};
 use crate::models::{Hub, ModelSource, Progress};
 use crate::pricing::{Floor, Pricing};
 use crate::settlement::Clients;
@@ -165,7 +165,7 @@ impl Options {
             slots: NonZeroU32::new(4).expect("four is not zero"),
             queue_max: 4,
             threads: None,
-            gpu_layers: 0,
+            gpu_layers: GPU_LAYERS,
             tuning: Tuning::default(),
             jobs_max: 256,
             jobs_per_client_max: 64,

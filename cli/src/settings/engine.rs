@@ -22,7 +22,7 @@ pub struct EngineSettings {
     /// How long a call waits for a model that is being loaded, before it is refused as busy [default: 20]
     #[arg(long, env = "CHAINFERENCE_LOAD_WAIT_S", value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(0..=25))]
     pub load_wait_s: Option<u32>,
-    /// Layers to put on a GPU, in a build for one [default: 0]
+    /// Layers of each model to put on a GPU, in a build for one (`GPU=cuda make build`) [default: all]
     #[arg(long, env = "CHAINFERENCE_GPU_LAYERS", value_name = "N")]
     pub gpu_layers: Option<u32>,
     /// Flash attention [default: off on a CPU, where generation is slower with it]

@@ -59,6 +59,9 @@ pub struct EngineOptions {
     pub tuning: Tuning,
 }
 
+/// In a build with a GPU back end all layers that a model may have, else none.
+pub const GPU_LAYERS: u32 = if cfg!(feature = "gpu") { u32::MAX } else { 0 };
+
 /// A KV cache for the 128k and more that new models claim would fill most machines; who wants that
 /// asks for it.
 pub const CONTEXT_TOKENS_DEFAULT_MAX: u32 = 4_096;
@@ -82,7 +85,7 @@ impl EngineOptions {
             slots: NonZeroU32::new(4).expect("four is not zero"),
             queue_max: 4,
             threads: None,
-            gpu_layers: 0,
+            gpu_layers: GPU_LAYERS,
             chat_template: None,
             tuning: Tuning::default(),
         }
