@@ -113,17 +113,7 @@ impl Directory {
 
     /// One without a market: nobody ever offers anything, and no chain is asked.
     pub fn closed() -> Self {
-        let nothing = Snapshot {
-            candidates: Vec::new(),
-            workers: Vec::new(),
-            offers: Vec::new(),
-            time: ChainTime { slot: 0, unix_s: 0 },
-            paused: false,
-            reading: Reading { now_unix_s: 0, reputation_prior: 0, heartbeat_s: 0 },
-            read_at: Instant::now(),
-            listed_at: Instant::now(),
-        };
-        let latest = Latest { known: Some(Arc::new(nothing)), trouble: None };
+        let latest = Latest { known: Some(Arc::new(Snapshot::empty())), trouble: None };
         let (_, latest) = watch::channel(latest);
         let admission = Admission { heartbeat_age_s_max: 0, allow_private_endpoints: false };
         Self { closed: true, ..Self::reading(latest, admission) }
@@ -158,6 +148,19 @@ impl Directory {
 }
 
 impl Snapshot {
+    fn empty() -> Self {
+        Self {
+            candidates: Vec::new(),
+            workers: Vec::new(),
+            offers: Vec::new(),
+            time: ChainTime { slot: 0, unix_s: 0 },
+            paused: false,
+            reading: Reading { now_unix_s: 0, reputation_prior: 0, heartbeat_s: 0 },
+            read_at: Instant::now(),
+            listed_at: Instant::now(),
+        }
+    }
+
     fn is_old(&self) -> bool {
         self.read_at.elapsed() > limits::DIRECTORY_AGE_MAX
     }
@@ -245,4 +248,30 @@ async fn read(
         read_at: Instant::now(),
         listed_at: known.map_or(began, |known| known.listed_at),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use bytemuck::Zeroable;
+
+    use super::*;
+
+    fn known(offers: usize, candidates: usize) -> Snapshot {
+        let offer = |_| (Pubkey::new_unique(), Offer::zeroed());
+        Snapshot {
+            candidates: (0..candidates).map(|_| candidate_of("a/m", "Q4", 1, 0)).collect(),
+            offers: (0..offers).map(offer).collect(),
+            ..Snapshot::empty()
+        }
+    }
+
+    #[test]
+    fn those_known_are_enough_while_they_serve_are_few_and_were_listed_lately() {
+        assert!(known(limits::DIRECTORY_KNOWN_MAX, 1).is_enough());
+        assert!(!known(limits::DIRECTORY_KNOWN_MAX + 1, 1).is_enough());
+        assert!(!known(1, 0).is_enough());
+        let listed_at = Instant::now().checked_sub(limits::DIRECTORY_LIST_INTERVAL).unwrap();
+        let listed = Snapshot { listed_at, ..known(1, 1) };
+        assert!(!listed.is_enough());
+    }
 }
