@@ -9,7 +9,7 @@ help: ## show this
 up: build ## install what is missing, build, start a market on this machine, print its URL and key
 	@. scripts/env.sh && exec "$$target/release/chainference" up $(ARGS)
 
-build: ## build the binaries (the first time: half an hour on two cores); GPU=cuda for a GPU, too (or vulkan, rocm, metal)
+build: ## build the binaries (the first time: half an hour on two cores); GPU=cuda for a GPU, too (or rocm, vulkan)
 	@scripts/build
 
 test: ## everything that CI checks: format, lints, licences, unit, virtual-machine and end-to-end tests

@@ -62,7 +62,7 @@ pub struct TransactionLine {
     pub status: String,
     /// 0 where another of its jobs bears it.
     pub fee: i64,
-    /// That it moves on together.
+    /// How many it moves on together.
     pub jobs: i64,
     /// What a top-up adds to the stake.
     pub amount: Option<i64>,

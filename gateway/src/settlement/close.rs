@@ -9,7 +9,7 @@ use chainference_market::Lamports;
 use super::{CallError, Settlement, job::Job, next::is_over};
 use crate::{
     clock::{ChainTime, now_unix_ms},
-    ledger::{JobRow, JobStatus, Judgement, TransactionKind, Verdict},
+    ledger::{JobRow, JobStatus, Judgement, StoredTransaction, TransactionKind, Verdict},
     limits::{self, CLOSE_GATHER_SLOTS, CLOSE_TOGETHER},
 };
 
@@ -133,8 +133,8 @@ impl Settlement {
         let ids: Vec<String> = jobs.iter().map(|(job, _)| job.id()).collect();
         let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
         let told: Vec<_> = ids.iter().copied().zip(jobs.iter().map(|(_, told)| *told)).collect();
-        let kept = (&(&transaction).into(), fee);
-        if self.ledger.store_close(&told, kept, now_unix_ms()).await? {
+        let stored = StoredTransaction::from(&transaction);
+        if self.ledger.store_close(&told, (&stored, fee), now_unix_ms()).await? {
             self.send(TransactionKind::Close, &transaction).await?;
             self.ledger.close_jobs(&ids, now_unix_ms()).await?;
         }
